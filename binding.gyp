@@ -1,0 +1,74 @@
+{
+  "variables": {
+    # A published tarball carries the headers in vendor/ (scripts/vendor-headers.mjs), so that
+    # `npx node-gyp rebuild -C node_modules/memmap` needs nothing else; a clone has the devDependency.
+    "node_addon_api_dir": "<!(node -p \"require('fs').existsSync('vendor/node-addon-api/napi.h') ? require('path').resolve('vendor/node-addon-api') : require('path').resolve(require('node-addon-api').include_dir)\")",
+    # Headers that are not ours are system headers: -isystem silences them and leaves -Werror to us.
+    # The compiler ignores an -I (which node-gyp adds) of a directory that is also an -isystem.
+    "foreign_headers": [
+      "-isystem", "<(node_addon_api_dir)",
+      "-isystem", "<(node_root_dir)/include/node"
+    ],
+    "warnings": [
+      "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"
+    ]
+  },
+  "targets": [
+    {
+      "target_name": "memmap",
+      "sources": [
+        "native/binding.cc",
+        "native/buffers.cc",
+        "native/calls.cc",
+        "native/claims.cc",
+        "native/constants.cc",
+        "native/space.cc",
+        "native/weak.cc",
+        "native/sys/posix.cc"
+      ],
+      "defines": [
+        "NAPI_VERSION=9",
+        "NODE_ADDON_API_DISABLE_DEPRECATED",
+        "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS",
+        "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
+        "_FILE_OFFSET_BITS=64"
+      ],
+      "cflags_cc!": ["-std=gnu++17"],
+      "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
+      "cflags!": ["-Wno-unused-parameter", "-O3"],
+      "cflags": ["<@(warnings)", "<@(foreign_headers)", "-fvisibility=hidden", "-g"],
+      # Here and not above: gyp puts a configuration's flags last, and Node's own asks for -O3.
+      "configurations": {
+        "Release": {
+          "cflags": ["-O2"],
+          "xcode_settings": { "GCC_OPTIMIZATION_LEVEL": "2" }
+        }
+      },
+      # gyp ignores cflags on macOS.
+      "xcode_settings": {
+        "CLANG_CXX_LANGUAGE_STANDARD": "c++20",
+        "CLANG_CXX_LIBRARY": "libc++",
+        "GCC_ENABLE_CPP_EXCEPTIONS": "NO",
+        "GCC_ENABLE_CPP_RTTI": "NO",
+        "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+        "GCC_GENERATE_DEBUGGING_SYMBOLS": "YES",
+        "MACOSX_DEPLOYMENT_TARGET": "11.0",
+        "WARNING_CFLAGS!": ["-Wno-unused-parameter"],
+        "WARNING_CFLAGS": ["<@(warnings)"],
+        "OTHER_CFLAGS": ["<@(foreign_headers)"]
+      },
+      "conditions": [
+        ["OS=='linux'", {
+          "sources": ["native/sys/linux.cc"],
+          "defines": ["_GNU_SOURCE"],
+          # nodelete: a worker that alone loaded the addon must not unmap its code when it ends.
+          "ldflags": ["-Wl,-z,nodelete"]
+        }],
+        ["OS=='mac'", {
+          "sources": ["native/sys/darwin.cc"],
+          "defines": ["_DARWIN_C_SOURCE"]
+        }]
+      ]
+    }
+  ]
+}

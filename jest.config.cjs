@@ -1,0 +1,24 @@
+'use strict';
+
+const project = (displayName, patterns) => ({
+  displayName,
+  rootDir: __dirname,
+  testEnvironment: 'node',
+  // Packages of others (the Nodes of the matrix, the peers of the benchmark) are not ours to index.
+  modulePathIgnorePatterns: ['<rootDir>/.build/', '<rootDir>/bench/'],
+  // Sources name the file that tsc will write.
+  moduleNameMapper: { '^(\\.{1,2}/.+)\\.js$': '$1' },
+  transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: 'tsconfig.jest.json', diagnostics: false }] },
+  ...patterns,
+});
+
+module.exports = {
+  testTimeout: 60_000,
+  projects: [
+    project('unit', {
+      testMatch: ['<rootDir>/test/**/*.test.ts'],
+      testPathIgnorePatterns: ['<rootDir>/test/process/'],
+    }),
+    project('process', { testMatch: ['<rootDir>/test/process/**/*.test.ts'] }),
+  ],
+};

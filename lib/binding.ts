@@ -1,0 +1,187 @@
+// The ONE typed door to C++. Nothing else loads the addon; a failure comes out of it as data and
+// becomes an Error here.
+import { join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
+import load from 'node-gyp-build';
+import { type ErrorDetails, MapError, errnoOf, misuse } from './errors.js';
+import type { ConstantTable } from './flags.js';
+
+/** What C++ answers instead of a value. */
+interface Failure {
+  readonly errno: number;
+  readonly syscall: string;
+  readonly refusal?: 'foreign' | 'retired' | 'unnamed' | 'argument' | 'no-external' | 'limit';
+  readonly at?: number;
+  readonly destroyed?: true;
+}
+
+type Maybe<Value> = Value | Failure;
+type Nothing = Maybe<undefined>;
+
+/** Addresses are page-aligned numbers, lengths and offsets whole numbers of bytes. */
+interface Native {
+  readonly constants: ConstantTable;
+  readonly pageSize: number;
+  map(
+    owner: number,
+    address: number,
+    length: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    inherit: boolean,
+    exclusive: boolean,
+  ): Maybe<number>;
+  overlay(
+    owner: number,
+    address: number,
+    length: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    inherit: boolean,
+    owners: Float64Array,
+    keepViews: boolean,
+  ): Nothing;
+  unmap(address: number, length: number): Maybe<boolean>;
+  drop(address: number, length: number, transferable: boolean): Nothing;
+  protect(address: number, length: number, protection: number): Nothing;
+  advise(address: number, length: number, advice: number): Nothing;
+  sync(address: number, length: number, flags: number): Nothing;
+  syncAsync(address: number, length: number, flags: number): Maybe<Promise<Nothing>>;
+  lock(address: number, length: number, unused: number): Nothing;
+  lockAsync(address: number, length: number, unused: number): Maybe<Promise<Nothing>>;
+  unlock(address: number, length: number, unused: number): Nothing;
+  populate(address: number, length: number, write: number): Nothing;
+  populateAsync(address: number, length: number, write: number): Maybe<Promise<Nothing>>;
+  residency(address: number, length: number, states: Uint8Array): Nothing;
+  copyOut(base: number, offset: number, target: Uint8Array): Nothing;
+  copyOutAsync(base: number, offset: number, target: Uint8Array): Maybe<Promise<Maybe<number>>>;
+  copyIn(base: number, offset: number, source: Uint8Array): Nothing;
+  copyInAsync(base: number, offset: number, source: Uint8Array): Maybe<Promise<Maybe<number>>>;
+  detach(address: number, length: number): Nothing;
+  view(base: number, offset: number, length: number): Maybe<ArrayBuffer>;
+  grow(address: number, length: number, newLength: number, mayMove: boolean): Maybe<number>;
+  remap(
+    owner: number,
+    from: number,
+    oldLength: number,
+    newLength: number,
+    flags: number,
+    to: number,
+    owners: Float64Array,
+  ): Maybe<number>;
+  /** Rows of begin, end, protection, shared, offset, inode. */
+  regions(address: number, length: number): Maybe<Float64Array>;
+  /** Size, inode, device, regular, stable inode, readable. */
+  fileStatus(fd: number): Maybe<Float64Array>;
+  allocateFile(fd: number, size: number, blocks: boolean): Nothing;
+  allocateFileAsync(fd: number, size: number, blocks: boolean): Maybe<Promise<Nothing>>;
+  loadFile(fd: number, offset: number, address: number, length: number): Maybe<number>;
+  loadFileAsync(
+    fd: number,
+    offset: number,
+    address: number,
+    length: number,
+  ): Maybe<Promise<Maybe<number>>>;
+  reap(all: boolean): Maybe<number>;
+  retired(): Float64Array;
+  claimed(): Float64Array;
+  weaken(object: object): number;
+  strengthen(handle: number): object | undefined;
+  forget(handle: number): void;
+}
+
+function open(): Native {
+  const root = join(__dirname, '..');
+  try {
+    return load(root) as Native;
+  } catch (error) {
+    const { platform, arch, versions } = process;
+    const lines = [
+      `memmap: no addon for ${platform}-${arch}, Node ${versions.node}.`,
+      `Looked for ${join(root, 'build', 'Release', 'memmap.node')}`,
+      `and ${join(root, 'prebuilds', `${platform}-${arch}`, 'memmap*.node')}.`,
+      'Build it (a C++20 compiler, make and python3 are needed):',
+      '  npx node-gyp rebuild -C node_modules/memmap',
+    ];
+    throw new Error(lines.join('\n'), { cause: error });
+  }
+}
+
+/** The addon's functions, as C++ gives them. Pass what they answer through one of the below. */
+export const native = open();
+
+const isFailure = (value: unknown): value is Failure =>
+  typeof value === 'object' && value !== null && 'errno' in value && 'syscall' in value;
+
+const LIMIT_HINT =
+  'the kernel allows a process only so many mappings: sysctl vm.max_map_count; unmap some, or raise it';
+
+const HINTS: Readonly<Record<string, string>> = {
+  ENODEV: 'only regular files and some devices can be mapped',
+  EACCES: 'the descriptor must be open for reading, and for writing too if the mapping is shared and writable',
+};
+
+function toError(failure: Failure, details: ErrorDetails): Error {
+  const at = BigInt(failure.at ?? 0);
+  switch (failure.refusal) {
+    case undefined: {
+      const error = new MapError(failure.errno, failure.syscall, details);
+      const hint = details.hint ?? HINTS[error.code];
+      if (hint === undefined) return error;
+      return new MapError(failure.errno, failure.syscall, { ...details, hint });
+    }
+    case 'limit':
+      return new MapError(errnoOf('ENOMEM'), 'mmap', { ...details, hint: LIMIT_HINT });
+    case 'no-external':
+      return misuse('UNSUPPORTED', 'this runtime does not allow ArrayBuffers over outside memory', {
+        ...details,
+        hint: 'read() and write() work everywhere',
+      });
+    case 'argument':
+      return misuse('ARGUMENT', `the addon refused argument ${String(at)}`, details);
+    case 'retired':
+      return misuse('FOREIGN', `the page at 0x${at.toString(16)} was unmapped a moment ago`, {
+        ...details,
+        address: at,
+        hint: 'native code may still be reading it, so memmap keeps it a little longer',
+      });
+    default:
+      return misuse(
+        'FOREIGN',
+        `the page at 0x${at.toString(16)} is not this thread's, so memmap does not touch it`,
+        { ...details, address: at },
+      );
+  }
+}
+
+/** The value, or the failure thrown as an Error with `details`. */
+export function check<Value>(answer: Maybe<Value>, details?: ErrorDetails): Value {
+  if (isFailure(answer)) throw toError(answer, details ?? {});
+  return answer;
+}
+
+/** The same for a call on the thread pool. */
+export async function checkLater<Value>(
+  answer: Maybe<Promise<Maybe<Value>>>,
+  details?: ErrorDetails,
+): Promise<Value> {
+  return check(await check(answer, details), details);
+}
+
+/** True when the answer is ENOMEM, or our own limit: worth a collection and another try. */
+export const isOutOfRoom = (answer: unknown): boolean =>
+  isFailure(answer) && (answer.refusal === 'limit' || answer.errno === errnoOf('ENOMEM'));
+
+/** The kernel's word for a failure, `undefined` for any other answer. */
+export const codeOf = (answer: unknown): string | undefined =>
+  isFailure(answer) ? getSystemErrorMap().get(answer.errno)?.[0] : undefined;
+
+/** True when a fixed call failed and what was there is gone. */
+export const isDestroyed = (answer: unknown): boolean =>
+  isFailure(answer) && answer.destroyed === true;
+
+export const pageSize = native.pageSize;

@@ -1,0 +1,193 @@
+// Opening, sizing and closing the file of a mapping. Errors carry the path.
+import { type PathLike, closeSync, constants as fsConstants, openSync, unlinkSync } from 'node:fs';
+import { open, unlink } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { check, checkLater, native } from './binding.js';
+import { MapError, misuse } from './errors.js';
+import { int, wrongKind } from './validate.js';
+
+/** A file to map: its path, a file: URL, a descriptor or a FileHandle. */
+export type FileLike = string | URL | number | { readonly fd: number };
+
+/** What fstat(2) says, as far as mapping needs it. */
+export interface FileStatus {
+  readonly size: number;
+  readonly inode: number;
+  readonly device: number;
+  readonly regular: boolean;
+  /** The kernel's list of mappings shows this very inode number. */
+  readonly stableInode: boolean;
+  readonly readable: boolean;
+}
+
+export interface OpenFile {
+  readonly fd: number;
+  readonly path: string | undefined;
+  /** True when we made it, so that a failure may remove it again. */
+  readonly created: boolean;
+}
+
+export interface OpenMode {
+  readonly writable: boolean;
+  readonly create: boolean;
+}
+
+/** The path of a file that we must open; undefined when it is open already. */
+function pathOf(file: unknown): string | undefined {
+  if (typeof file === 'string') {
+    if (file.includes('\0')) throw wrongKind('file', 'a path without NUL bytes', file);
+    return file;
+  }
+  if (file instanceof URL) return fileURLToPath(file);
+  return undefined;
+}
+
+function descriptorOf(file: unknown): number {
+  if (typeof file === 'number') return int('file', file);
+  if (typeof file === 'object' && file !== null && 'fd' in file) return int('file.fd', file.fd);
+  throw wrongKind('file', 'a path, a file: URL, a descriptor or a FileHandle', file);
+}
+
+// O_NONBLOCK: opening a FIFO must not wait for somebody at its other end.
+const openFlags = ({ writable, create }: OpenMode, exclusive: boolean): number =>
+  (writable ? fsConstants.O_RDWR : fsConstants.O_RDONLY) |
+  fsConstants.O_NONBLOCK |
+  fsConstants.O_NOCTTY |
+  (create ? fsConstants.O_CREAT : 0) |
+  (exclusive ? fsConstants.O_EXCL : 0);
+
+/** Node's own error of `open`, as one of ours. */
+function openError(error: unknown, path: string): Error {
+  const { errno, syscall } = error as NodeJS.ErrnoException;
+  if (errno === undefined) return error as Error;
+  return new MapError(errno, syscall ?? 'open', { path });
+}
+
+const exists = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'EEXIST';
+
+function openPath(path: PathLike, mode: OpenMode): { fd: number; created: boolean } {
+  if (mode.create) {
+    try {
+      return { fd: openSync(path, openFlags(mode, true), 0o666), created: true };
+    } catch (error) {
+      if (!exists(error)) throw error;
+    }
+  }
+  return { fd: openSync(path, openFlags(mode, false), 0o666), created: false };
+}
+
+/** Runs `use` with the file open. What was opened here is closed again, the mapping stays. */
+export function withFileSync<Result>(
+  file: FileLike,
+  mode: OpenMode,
+  use: (open: OpenFile) => Result,
+): Result {
+  const path = pathOf(file);
+  if (path === undefined) return use({ fd: descriptorOf(file), path, created: false });
+  let opened: { fd: number; created: boolean };
+  try {
+    opened = openPath(path, mode);
+  } catch (error) {
+    throw openError(error, path);
+  }
+  try {
+    return use({ ...opened, path });
+  } catch (error) {
+    if (opened.created) unlinkSync(path);
+    throw error;
+  } finally {
+    closeSync(opened.fd);
+  }
+}
+
+/** `withFileSync` with the file opened on the thread pool. */
+export async function withFile<Result>(
+  file: FileLike,
+  mode: OpenMode,
+  use: (open: OpenFile) => Promise<Result>,
+): Promise<Result> {
+  const path = pathOf(file);
+  if (path === undefined) return use({ fd: descriptorOf(file), path, created: false });
+  const { handle, created } = await openPathLater(path, mode);
+  try {
+    return await use({ fd: handle.fd, path, created });
+  } catch (error) {
+    if (created) await unlink(path);
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function openPathLater(path: string, mode: OpenMode) {
+  try {
+    if (mode.create) {
+      try {
+        return { handle: await open(path, openFlags(mode, true), 0o666), created: true };
+      } catch (error) {
+        if (!exists(error)) throw error;
+      }
+    }
+    return { handle: await open(path, openFlags(mode, false), 0o666), created: false };
+  } catch (error) {
+    throw openError(error, path);
+  }
+}
+
+export function statusOf({ fd, path }: OpenFile): FileStatus {
+  const row = check(native.fileStatus(fd), { path });
+  const [size = 0, inode = 0, device = 0, regular = 0, stable = 0, readable = 0] = row;
+  return {
+    size,
+    inode,
+    device,
+    regular: regular === 1,
+    stableInode: stable === 1,
+    readable: readable === 1,
+  };
+}
+
+/** Whether growing reserves blocks: then a full disk is ENOSPC now, not a signal later. */
+export interface Growth {
+  readonly size: number;
+  readonly allocate: boolean;
+}
+
+/** Makes the file at least `size` bytes long. On failure it is as long as it was. */
+export function growFileSync(file: OpenFile, growth: Growth): void {
+  const before = mustGrow(file, growth);
+  if (before === undefined) return;
+  try {
+    check(native.allocateFile(file.fd, growth.size, growth.allocate), { path: file.path });
+  } catch (error) {
+    native.allocateFile(file.fd, before, false);
+    throw error;
+  }
+}
+
+export async function growFile(file: OpenFile, growth: Growth): Promise<void> {
+  const before = mustGrow(file, growth);
+  if (before === undefined) return;
+  try {
+    const growing = native.allocateFileAsync(file.fd, growth.size, growth.allocate);
+    await checkLater(growing, { path: file.path });
+  } catch (error) {
+    native.allocateFile(file.fd, before, false);
+    throw error;
+  }
+}
+
+/** The size it has, where something must be done; undefined where not. */
+function mustGrow(file: OpenFile, { size, allocate }: Growth): number | undefined {
+  const before = statusOf(file).size;
+  // With blocks even where the size is right: a sparse file has holes that a full disk cannot fill.
+  return allocate ? (size > 0 ? before : undefined) : size > before ? before : undefined;
+}
+
+export function tooShort(path: string | undefined, size: number, wanted: string): Error {
+  return misuse('RANGE', `the file has ${String(size)} bytes: ${wanted} lies beyond its end`, {
+    path,
+    length: size,
+    hint: 'the size option makes it longer',
+  });
+}

@@ -1,0 +1,22 @@
+// Exports only.
+export { mapAnonymous, mapFile, mapFileSync } from './map.js';
+export {
+  Mapping,
+  type MappingEvents,
+  type Pin,
+  type Range,
+  type Residency,
+} from './mapping.js';
+export type { AnonymousOptions, MapOptions, PlacementOptions } from './options.js';
+export type { LongCallOptions, Progress } from './chunks.js';
+export type { Access, Advice, ConstantTable, Protection } from './flags.js';
+export type { FileLike } from './file.js';
+export type { MappingState } from './record.js';
+export type { Source } from './source.js';
+export type { WriteSource } from './transfer.js';
+export { registry, type Owner } from './owners.js';
+export type { Drift } from './verify.js';
+export { MapError, type ErrorDetails } from './errors.js';
+export * as sys from './sys.js';
+export { constants } from './constants.js';
+export { allocationGranularity, pageSize } from './granularity.js';

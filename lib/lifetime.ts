@@ -1,0 +1,101 @@
+// Who unmaps what nobody can reach any more. A Mapping is held for the turn in which it was made,
+// then only weakly: most are unmapped by hand within that turn and never cost a weak handle.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { isOutOfRoom, native } from './binding.js';
+import type { Mapping } from './mapping.js';
+import { type MappingRecord, registry } from './record.js';
+
+/** As many as a loop may drop before they become collectable in the middle of it. */
+const MOST_YOUNG = 1024;
+
+/** A little more than the addon's own quarantine of retired ranges. */
+const REAP_MS = 11_000;
+
+/** From Node 22 an ArrayBuffer that was collected may have given its memory to another. */
+const transferable = 'transfer' in ArrayBuffer.prototype;
+
+let young: MappingRecord[] = [];
+let scheduled = false;
+let reaper: NodeJS.Timeout | undefined;
+
+const dropped = new FinalizationRegistry<MappingRecord>(release);
+
+/** Enters a mapping that has just been made into the registry. */
+export function adopt(mapping: Mapping, record: MappingRecord): void {
+  // The kernel has just given these pages, so whatever is noted there was unmapped behind our back.
+  for (const stale of registry.entriesIn(record.start, record.end)) disown(stale, 'unmapped');
+  registry.insert(record);
+  record.strong = mapping;
+  young.push(record);
+  if (!scheduled) {
+    scheduled = true;
+    queueMicrotask(settle);
+  } else if (young.length >= MOST_YOUNG) {
+    settle();
+  }
+}
+
+/** Takes a record out of the registry: its pages are gone, or somebody else's now. */
+export function disown(record: MappingRecord, state: 'replaced' | 'unmapped'): void {
+  registry.remove(record);
+  record.state = state;
+  record.strong = undefined;
+  if (record.weak >= 0) native.forget(record.weak);
+  record.weak = -1;
+}
+
+function settle(): void {
+  const records = young;
+  young = [];
+  scheduled = false;
+  for (const record of records) {
+    const mapping = record.strong;
+    if (mapping === undefined) continue;
+    record.strong = undefined;
+    record.weak = native.weaken(mapping);
+    dropped.register(mapping, record);
+  }
+}
+
+function release(record: MappingRecord): void {
+  if (record.state !== 'mapped' || record.start === record.end) return;
+  const { start, end } = record;
+  disown(record, 'unmapped');
+  native.drop(start, end - start, transferable);
+}
+
+let collectNow: (() => void) | undefined;
+
+function collector(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
+}
+
+/** Collects garbage now and unmaps every mapping that turns out to be unreachable. */
+function collect(): void {
+  settle();
+  collectNow ??= collector();
+  collectNow();
+  for (const record of [...registry.entries()]) {
+    if (record.weak >= 0 && native.strengthen(record.weak) === undefined) release(record);
+  }
+  native.reap(true);
+}
+
+/** Makes the call; when the kernel has no room for another mapping, collects and tries once more. */
+export function withRoom<Answer>(call: () => Answer): Answer {
+  const answer = call();
+  if (!isOutOfRoom(answer)) return answer;
+  collect();
+  return call();
+}
+
+/** Retired ranges are given back when their time has come, also in a program that maps no more. */
+export function reapLater(): void {
+  if (reaper !== undefined) return;
+  reaper = setTimeout(() => {
+    reaper = undefined;
+    if (Number(native.reap(false)) > 0) reapLater();
+  }, REAP_MS).unref();
+}

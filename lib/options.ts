@@ -1,0 +1,174 @@
+// The options of mapFile and mapAnonymous: what they mean, and reading each of them once.
+import { misuse } from './errors.js';
+import { ACCESS_WORDS, type Access } from './flags.js';
+import { pageSize } from './binding.js';
+import { boolean, bytes, options as read, raw, word } from './validate.js';
+
+/** Where a mapping goes and how its memory behaves. */
+export interface PlacementOptions {
+  /** A page address that the kernel should take: a hint, or with `placement: 'exclusive'` the place. */
+  address?: number | bigint;
+  /** 'hint' (default) or 'exclusive': exactly at `address`, or EEXIST. Neither replaces anything. */
+  placement?: 'hint' | 'exclusive';
+  /** Fault every page in now. Past the end of the file that is EFAULT, on a full disk ENOSPC. */
+  populate?: boolean;
+  /** Keep the pages in memory: mlock(2). */
+  lock?: boolean;
+  /** Reserve no swap space: MAP_NORESERVE. */
+  noReserve?: boolean;
+  /** Ask for transparent huge pages: MADV_HUGEPAGE. */
+  hugePages?: boolean;
+  /** Keep the mapping in a forked child. Default false: MADV_DONTFORK. */
+  inherit?: boolean;
+}
+
+export interface MapOptions extends PlacementOptions {
+  /**
+   * 'read' (default): what the file holds, now and later. 'read-write': the same, and writes reach
+   * the file. 'copy-on-write': writes stay private. 'snapshot': a private copy of the bytes as they
+   * were when it was mapped, whatever becomes of the file.
+   */
+  access?: Access;
+  /** First byte, any byte of the file. Default 0. */
+  offset?: number | bigint;
+  /** Bytes to map. Default: to the end of the file. */
+  length?: number | bigint;
+  /** Make the file when there is none. */
+  create?: boolean;
+  /** Make the file at least this long first. */
+  size?: number | bigint;
+  /** With `size`: really allocate its blocks (default), so that a full disk is ENOSPC now. */
+  allocate?: boolean;
+}
+
+export interface AnonymousOptions extends PlacementOptions {
+  /** 'read-write' (default) or 'read'. */
+  access?: 'read' | 'read-write';
+  /** MAP_SHARED: with `inherit`, a forked child sees the same memory. */
+  shared?: boolean;
+}
+
+export interface Plan {
+  readonly address: number;
+  readonly placement: 'hint' | 'exclusive';
+  readonly populate: boolean;
+  readonly lock: boolean;
+  readonly noReserve: boolean;
+  readonly hugePages: boolean;
+  readonly inherit: boolean;
+}
+
+export interface FilePlan extends Plan {
+  readonly access: Access;
+  readonly offset: number;
+  readonly length: number | undefined;
+  readonly create: boolean;
+  readonly size: number | undefined;
+  readonly allocate: boolean;
+  /** The file must be opened for writing. */
+  readonly writable: boolean;
+}
+
+export interface AnonymousPlan extends Plan {
+  readonly access: 'read' | 'read-write';
+  readonly length: number;
+  readonly shared: boolean;
+}
+
+const PLACEMENT = [
+  'address',
+  'placement',
+  'populate',
+  'lock',
+  'noReserve',
+  'hugePages',
+  'inherit',
+] as const;
+const FILE = [
+  'access',
+  'offset',
+  'length',
+  'create',
+  'size',
+  'allocate',
+  ...PLACEMENT,
+] as const;
+const ANONYMOUS = ['access', 'shared', ...PLACEMENT] as const;
+
+type Given = Partial<Record<string, unknown>>;
+
+const flag = (given: Given, name: string, otherwise = false): boolean =>
+  given[name] === undefined ? otherwise : boolean(`options.${name}`, given[name]);
+
+const size = (given: Given, name: string): number | undefined =>
+  given[name] === undefined ? undefined : bytes(`options.${name}`, given[name]);
+
+/** Page addresses are exact as numbers; a hint may be any address, the kernel rounds it. */
+function addressOf(given: Given, exclusive: boolean): number {
+  if (given['address'] === undefined) {
+    if (!exclusive) return 0;
+    throw misuse('ARGUMENT', "placement 'exclusive' needs an address", {
+      argument: 'options.address',
+    });
+  }
+  const address = raw('options.address', given['address']);
+  const rest = address % BigInt(pageSize);
+  const wrong = exclusive && (rest !== 0n || address === 0n);
+  if (wrong || address >= 2n ** 63n) {
+    const expected = `a page address (a multiple of ${String(pageSize)}, below 2^63, not 0)`;
+    throw misuse('RANGE', `options.address must be ${expected}; got 0x${address.toString(16)}`, {
+      argument: 'options.address',
+    });
+  }
+  return Number(address - rest);
+}
+
+function plan(given: Given): Plan {
+  const placement =
+    given['placement'] === undefined
+      ? 'hint'
+      : word('options.placement', given['placement'], ['hint', 'exclusive'] as const);
+  return {
+    placement,
+    address: addressOf(given, placement === 'exclusive'),
+    populate: flag(given, 'populate'),
+    lock: flag(given, 'lock'),
+    noReserve: flag(given, 'noReserve'),
+    hugePages: flag(given, 'hugePages'),
+    inherit: flag(given, 'inherit'),
+  };
+}
+
+const access = <Word extends Access>(given: Given, words: readonly Word[], otherwise: Word): Word =>
+  given['access'] === undefined ? otherwise : word('options.access', given['access'], words);
+
+export function filePlan(options: unknown): FilePlan {
+  const given = read('options', options, FILE);
+  const chosen = access(given, ACCESS_WORDS, 'read');
+  const create = flag(given, 'create');
+  const wanted = size(given, 'size');
+  return {
+    ...plan(given),
+    access: chosen,
+    offset: size(given, 'offset') ?? 0,
+    length: size(given, 'length'),
+    create,
+    size: wanted,
+    allocate: flag(given, 'allocate', true),
+    writable: chosen === 'read-write' || create || wanted !== undefined,
+  };
+}
+
+const PLAIN: Plan = plan({});
+
+export function anonymousPlan(length: unknown, options: unknown): AnonymousPlan {
+  const size = bytes('length', length, 1);
+  if (options === undefined) return { ...PLAIN, access: 'read-write', length: size, shared: false };
+  const given = read('options', options, ANONYMOUS);
+  return {
+    ...plan(given),
+    access: access(given, ['read', 'read-write'] as const, 'read-write'),
+    length: size,
+    shared: flag(given, 'shared'),
+  };
+}

@@ -1,0 +1,103 @@
+// How a raw call's range becomes calls on owned pages only. A page that somebody else has mapped is
+// refused before anything is called; where nobody has mapped one, the owned parts are done in order
+// and the answer is what the kernel would have said for the whole.
+import { pageSize } from './binding.js';
+import { MapError, errnoOf } from './errors.js';
+import type { Mapping } from './mapping.js';
+import { type Span, roundDown, roundUp } from './page.js';
+import { type MappingRecord, registry } from './record.js';
+import { foreign, inUse } from './registry.js';
+import { options as readOptions, wrongKind } from './validate.js';
+import { inside } from './inside.js';
+import { regionsIn } from './verify.js';
+
+/** A raw call's address and length. */
+export interface RawRange {
+  readonly address: bigint;
+  readonly length: bigint;
+}
+
+const PAGE = BigInt(pageSize);
+
+/** No kernel that Node runs on gives addresses above this one. */
+const HIGHEST = 2n ** 63n;
+
+export const isAligned = (value: bigint): boolean => value % PAGE === 0n;
+
+/** The kernel's answer to bad arguments, which it gives before it looks at any page. */
+export function refuse(code: string, syscall: string, { address, length }: RawRange): never {
+  throw new MapError(errnoOf(code), syscall, { address, length: Number(length) });
+}
+
+/** The pages of a range; undefined when it leaves every address space. */
+export function pagesOf({ address, length }: RawRange): Span | undefined {
+  if (address + length > HIGHEST) return undefined;
+  const start = roundDown(Number(address), pageSize);
+  return { start, end: roundUp(Number(address + length), pageSize) };
+}
+
+export interface Owned {
+  readonly record: MappingRecord;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What of the span this thread owns, and whether that is all of it. */
+export function ownedIn(span: Span): { parts: Owned[]; whole: boolean } {
+  const gaps = registry.gaps(span.start, span.end);
+  for (const gap of gaps) {
+    const [region] = regionsIn(gap.start, gap.end);
+    if (region === undefined) continue;
+    const start = Math.max(gap.start, region.start);
+    throw foreign(start, Math.min(gap.end, region.end), 'belongs to somebody else in this process');
+  }
+  const parts = registry.entriesIn(span.start, span.end).map((record) => ({
+    record,
+    start: Math.max(record.start, span.start),
+    end: Math.min(record.end, span.end),
+  }));
+  return { parts, whole: gaps.length === 0 };
+}
+
+/**
+ * Runs `call` on each owned part of a range. `hole` is the kernel's code for a range with a page
+ * that nobody has mapped.
+ */
+export function onOwned(
+  range: RawRange,
+  { syscall, hole }: { syscall: string; hole: string },
+  call: (part: Owned) => void,
+): void {
+  const span = pagesOf(range);
+  if (span === undefined) refuse(hole, syscall, range);
+  const { parts, whole } = ownedIn(span);
+  for (const part of parts) call(part);
+  if (!whole) refuse(hole, syscall, range);
+}
+
+export interface ReplaceOption {
+  /** Every mapping that may be overwritten or unmapped. */
+  replace?: Mapping | readonly Mapping[];
+}
+
+/** The mappings that the caller named. Reads the option once. */
+export function named(options: unknown): readonly Mapping[] {
+  const { replace } = readOptions('options', options, ['replace'] as const);
+  if (replace === undefined) return [];
+  const list: unknown[] = Array.isArray(replace) ? [...(replace as unknown[])] : [replace];
+  return list.map((each) => {
+    const is = typeof each === 'object' && each !== null && inside.recordOf(each) !== undefined;
+    if (!is) throw wrongKind('options.replace', 'a Mapping or an array of them', each);
+    return each as Mapping;
+  });
+}
+
+/** The naming rule, for the pages of a fixed call. */
+export function victimsIn(span: Span, names: readonly Mapping[]): MappingRecord[] {
+  return registry.mayOverwrite(span.start, span.end, names);
+}
+
+export function mustBeIdle(record: MappingRecord): void {
+  if (record.busy !== undefined) throw inUse(record.busy);
+}
+

@@ -1,0 +1,120 @@
+// The registry's record of one mapping: where it is and what it is. Shared by the verbs; must
+// never hold its Mapping once that is older than a turn of the event loop.
+import { native } from './binding.js';
+import { type Access, type Protection } from './flags.js';
+import { flags } from './constants.js';
+import type { Mapping } from './mapping.js';
+import { type Entry, Registry } from './registry.js';
+
+export type MappingState = 'mapped' | 'replaced' | 'unmapped';
+
+/** What is mapped: a file's bytes, or none. */
+export interface Contents {
+  readonly access: Access;
+  readonly protection: number;
+  readonly shared: boolean;
+  readonly path: string | undefined;
+  /** Offset in the file of the mapping's first byte. */
+  readonly fileOffset: number;
+  /** Inode in the kernel's list; 0 for anonymous memory, -1 where it cannot be known. */
+  readonly inode: number;
+  /** Inode and device that fstat tells; -1 for anonymous memory. */
+  readonly fileInode: number;
+  readonly fileDevice: number;
+  readonly backing: 'kernel' | 'copy';
+}
+
+/** A run of pages with one protection, where a mapping has several. */
+export interface ProtectedRun {
+  readonly start: number;
+  readonly end: number;
+  readonly protection: number;
+}
+
+let lastOwner = 0;
+
+//   start        start + lead          start + lead + length       end
+//     |  hidden  |=====  the bytes that were asked for  =====| hidden |
+//     page                                                       page
+export class MappingRecord implements Entry<Mapping> {
+  /** Names the owner to C++. The parts of a split mapping keep it. */
+  readonly ownerId: number;
+  start: number;
+  end: number;
+  readonly lead: number;
+  length: number;
+  contents: Contents;
+  state: MappingState = 'mapped';
+  /** The Mapping itself in its first turn, then a weak handle. */
+  strong: Mapping | undefined = undefined;
+  weak = -1;
+  pins = 0;
+  pending: string | undefined = undefined;
+  pendingCount = 0;
+  runs: ProtectedRun[] | undefined = undefined;
+
+  constructor(
+    start: number,
+    end: number,
+    lead: number,
+    length: number,
+    contents: Contents,
+    ownerId?: number,
+  ) {
+    this.start = start;
+    this.end = end;
+    this.lead = lead;
+    this.length = length;
+    this.contents = contents;
+    this.ownerId = ownerId ?? ++lastOwner;
+  }
+
+  get owner(): Mapping | undefined {
+    if (this.strong !== undefined || this.weak < 0) return this.strong;
+    return native.strengthen(this.weak) as Mapping | undefined;
+  }
+
+  get busy(): string | undefined {
+    if (this.pins > 0) return `it is pinned ${String(this.pins)} time(s)`;
+    return this.pending;
+  }
+
+  /** Address of the first byte that was asked for. */
+  get address(): number {
+    return this.start + this.lead;
+  }
+
+  /** Runs of equal protection that cover the pages, ascending. */
+  protections(): readonly ProtectedRun[] {
+    const { start, end, contents } = this;
+    return this.runs ?? [{ start, end, protection: contents.protection }];
+  }
+
+  setProtection(start: number, end: number, protection: number): void {
+    const outside = this.protections().flatMap((run) => [
+      { ...run, end: Math.min(run.end, start) },
+      { ...run, start: Math.max(run.start, end) },
+    ]);
+    const runs = [...outside, { start, end, protection }]
+      .filter((run) => run.start < run.end)
+      .sort((a, b) => a.start - b.start);
+    const uniform = runs.every((run) => run.protection === protection);
+    this.runs = uniform ? undefined : runs;
+    if (uniform) this.contents = { ...this.contents, protection };
+  }
+
+  get protectionWord(): Protection | 'mixed' {
+    return this.runs === undefined ? flags.protectionWord(this.contents.protection) : 'mixed';
+  }
+
+  /** True when every page of [start, end) allows all of `bits`. */
+  allows(bits: number, start: number, end: number): boolean {
+    if (this.runs === undefined) return (this.contents.protection & bits) === bits;
+    return this.runs.every(
+      (run) => run.end <= start || run.start >= end || (run.protection & bits) === bits,
+    );
+  }
+}
+
+/** What this thread owns. */
+export const registry = new Registry<Mapping, MappingRecord>();

@@ -1,0 +1,71 @@
+// Gives pages back, wholly or in part, and keeps the registry's books of what is left.
+import { check, native } from './binding.js';
+import { inside } from './inside.js';
+import { disown, reapLater } from './lifetime.js';
+import { MappingRecord } from './record.js';
+
+/** Unmaps a whole mapping. */
+export function releaseAll(record: MappingRecord): void {
+  const { start, end } = record;
+  if (start === end) {
+    record.state = 'unmapped';
+    return;
+  }
+  const retired = check(native.unmap(start, end - start), { address: BigInt(start) });
+  disown(record, 'unmapped');
+  if (retired) reapLater();
+}
+
+/** Unmaps a part of a mapping: pages [start, end) of it. */
+export function releasePart(record: MappingRecord, start: number, end: number): void {
+  const owner = record.owner;
+  const retired = check(native.unmap(start, end - start), { address: BigInt(start) });
+  carve(record, start, end, 'unmapped');
+  if (retired) reapLater();
+  owner?.emit('unmap');
+}
+
+/**
+ * Pages [start, end) of a mapping are no longer its own. What lies outside of them becomes mappings
+ * of their own, in `parts`.
+ *
+ *   [ left | start .. end | right ]
+ */
+export function carve(
+  record: MappingRecord,
+  start: number,
+  end: number,
+  state: 'replaced' | 'unmapped',
+): void {
+  const owner = record.owner;
+  disown(record, state);
+  const pieces = [
+    partOf(record, record.start, Math.min(start, record.end)),
+    partOf(record, Math.max(end, record.start), record.end),
+  ];
+  const parts = pieces.flatMap((piece) => (piece === undefined ? [] : [inside.create(piece)]));
+  if (owner !== undefined && parts.length > 0) inside.setParts(owner, parts);
+}
+
+function partOf(record: MappingRecord, start: number, end: number): MappingRecord | undefined {
+  if (start >= end) return undefined;
+  const address = Math.max(start, record.address);
+  const last = Math.min(end, record.address + record.length);
+  if (address >= last) return undefined;
+  const skipped = address - record.address;
+  const { contents } = record;
+  const file = contents.fileInode >= 0;
+  const part = new MappingRecord(
+    start,
+    end,
+    address - start,
+    last - address,
+    file ? { ...contents, fileOffset: contents.fileOffset + skipped } : contents,
+    record.ownerId,
+  );
+  const runs = record.runs?.filter((run) => run.start < end && run.end > start);
+  for (const run of runs ?? []) {
+    part.setProtection(Math.max(run.start, start), Math.min(run.end, end), run.protection);
+  }
+  return part;
+}

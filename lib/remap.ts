@@ -1,0 +1,116 @@
+// mremap: what the kernel is asked, and what becomes of the mappings it moved.
+import { check, isDestroyed, native, pageSize } from './binding.js';
+import { constants } from './constants.js';
+import { inside } from './inside.js';
+import { reapLater, withRoom } from './lifetime.js';
+import type { Mapping } from './mapping.js';
+import { type RawRange, isAligned, mustBeIdle, ownedIn, pagesOf, refuse, victimsIn } from './owned.js';
+import { type Span, roundUp } from './page.js';
+import { MappingRecord, registry } from './record.js';
+import { carve } from './release.js';
+
+interface RemapCall {
+  readonly range: RawRange;
+  readonly size: bigint;
+  readonly flags: number;
+  readonly to: bigint;
+}
+
+const MAYMOVE = constants['MREMAP_MAYMOVE'] ?? 0;
+const FIXED = constants['MREMAP_FIXED'] ?? 0;
+const DONTUNMAP = constants['MREMAP_DONTUNMAP'] ?? 0;
+
+/** What the kernel refuses from the arguments alone. */
+function argumentsAreBad({ range, size, flags, to }: RemapCall): boolean {
+  const fixed = (flags & FIXED) !== 0;
+  const known = MAYMOVE | FIXED | DONTUNMAP;
+  return (
+    !isAligned(range.address) ||
+    size === 0n ||
+    (flags & ~known) !== 0 ||
+    (fixed && (flags & MAYMOVE) === 0) ||
+    (fixed && !isAligned(to)) ||
+    ((flags & DONTUNMAP) !== 0 && (range.length !== size || (flags & MAYMOVE) === 0))
+  );
+}
+
+const overlaps = (a: Span, b: Span): boolean => a.start < b.end && b.start < a.end;
+
+export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping {
+  const { range, size, flags, to } = call;
+  const from = pagesOf(range);
+  const target = pagesOf({ address: to, length: size });
+  if (argumentsAreBad(call) || from === undefined || target === undefined) {
+    refuse('EINVAL', 'mremap', range);
+  }
+  const fixed = (flags & FIXED) !== 0;
+  if (fixed && overlaps(from, target)) refuse('EINVAL', 'mremap', range);
+  const source = sourceOf(range, from);
+  const duplicates = range.length === 0n;
+  const stays = duplicates || (flags & DONTUNMAP) !== 0;
+  if (!stays) mustBeIdle(source);
+  const victims = fixed ? victimsIn(target, names) : [];
+  const whole = !stays && from.start === source.start && from.end === source.end;
+  const moved = whole ? source : copyOf(source, from, Number(size));
+  const span = roundUp(Number(size), pageSize);
+  const answer = withRoom(() =>
+    native.remap(
+      moved.ownerId,
+      from.start,
+      from.end - from.start,
+      span,
+      flags,
+      fixed ? target.start : 0,
+      Float64Array.from(victims, ({ ownerId }) => ownerId),
+    ),
+  );
+  const destroyed = isDestroyed(answer);
+  if (destroyed) for (const victim of victims) carve(victim, target.start, target.end, 'unmapped');
+  const base = check(answer, { address: range.address, length: Number(size) });
+  const replaced = victims.map(({ owner }) => owner);
+  for (const victim of victims) carve(victim, target.start, target.end, 'replaced');
+  const mapping = settle(source, moved, { from, to: { start: base, end: base + span }, stays });
+  moved.length = whole ? Number(size) - moved.lead : Number(size);
+  for (const victim of replaced) victim?.emit('replace');
+  reapLater();
+  return mapping;
+}
+
+/** The one mapping that the range lies in. */
+function sourceOf(range: RawRange, from: Span): MappingRecord {
+  const touched = { start: from.start, end: Math.max(from.end, from.start + pageSize) };
+  const { parts, whole } = ownedIn(touched);
+  const [part, second] = parts;
+  if (part === undefined || !whole || second !== undefined) refuse('EFAULT', 'mremap', range);
+  return part.record;
+}
+
+function copyOf(source: MappingRecord, from: Span, length: number): MappingRecord {
+  const { contents } = source;
+  const skipped = from.start - source.start;
+  const offset = contents.fileInode < 0 ? 0 : contents.fileOffset - source.lead + skipped;
+  return new MappingRecord(from.start, from.end, 0, length, { ...contents, fileOffset: offset });
+}
+
+interface Move {
+  readonly from: Span;
+  readonly to: Span;
+  readonly stays: boolean;
+}
+
+function settle(source: MappingRecord, moved: MappingRecord, { from, to, stays }: Move): Mapping {
+  const owner = source.owner;
+  if (moved === source && owner !== undefined) {
+    registry.remove(source);
+    source.start = to.start;
+    source.end = to.end;
+    source.runs = undefined;
+    registry.insert(source);
+    return owner;
+  }
+  if (!stays) carve(source, from.start, from.end, 'unmapped');
+  moved.start = to.start;
+  moved.end = to.end;
+  return inside.create(moved);
+}
+

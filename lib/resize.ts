@@ -1,0 +1,99 @@
+// Makes a mapping longer or shorter, and its file longer where that is needed.
+import { check, codeOf, isDestroyed, native, pageSize } from './binding.js';
+import { misuse } from './errors.js';
+import { type OpenFile, growFileSync, statusOf, tooShort, withFileSync } from './file.js';
+import { disown, reapLater, withRoom } from './lifetime.js';
+import { roundUp } from './page.js';
+import { type MappingRecord, registry } from './record.js';
+
+export function resizeMapping(record: MappingRecord, length: number): void {
+  const span = roundUp(record.lead + length, pageSize);
+  if (record.start === record.end) {
+    throw misuse('RANGE', 'the mapping of an empty file cannot be resized', {
+      hint: 'map the file again once it has bytes',
+    });
+  }
+  const before = record.length;
+  const checkLast = length > before && makeFileLongEnough(record, length);
+  if (span <= record.end - record.start) shrink(record, length, span);
+  else grow(record, length, span);
+  if (checkLast) undoIfTooLong(record, before);
+}
+
+function move(record: MappingRecord, start: number, end: number): void {
+  registry.remove(record);
+  record.start = start;
+  record.end = end;
+  registry.insert(record);
+}
+
+function grow(record: MappingRecord, length: number, span: number): void {
+  const { start, end } = record;
+  const answer = withRoom(() => native.grow(start, end - start, span, true));
+  if (isDestroyed(answer)) disown(record, 'unmapped');
+  const base = check(answer, { address: BigInt(record.address), length });
+  move(record, base, base + span);
+  if (record.runs !== undefined) shiftRuns(record, base - start);
+  record.length = length;
+  reapLater();
+}
+
+function shiftRuns(record: MappingRecord, by: number): void {
+  const runs = record.runs?.map((run) => ({ ...run, start: run.start + by, end: run.end + by }));
+  const last = runs?.pop();
+  if (last !== undefined) runs?.push({ ...last, end: record.end });
+  record.runs = runs;
+}
+
+function shrink(record: MappingRecord, length: number, span: number): void {
+  const cut = record.start + span;
+  if (cut < record.end) {
+    check(native.unmap(cut, record.end - cut), { address: BigInt(record.address), length });
+    record.runs = record.runs
+      ?.filter((run) => run.start < cut)
+      .map((run) => ({ ...run, end: Math.min(run.end, cut) }));
+    move(record, record.start, cut);
+    reapLater();
+  }
+  native.detach(record.start, record.end - record.start);
+  record.length = length;
+}
+
+/** True when only the mapping itself can tell whether the file is long enough. */
+function makeFileLongEnough(record: MappingRecord, length: number): boolean {
+  const { contents } = record;
+  if (contents.fileInode < 0) return contents.shared;
+  const { path } = contents;
+  if (path === undefined) return true;
+  const writable = contents.access === 'read-write';
+  return withFileSync(path, { writable, create: false }, (file) =>
+    sameFileLongEnough(record, length, file),
+  );
+}
+
+function sameFileLongEnough(record: MappingRecord, length: number, file: OpenFile): boolean {
+  const { contents } = record;
+  const status = statusOf(file);
+  // Another file has this name now: ours can only be asked through the mapping.
+  if (status.inode !== contents.fileInode || status.device !== contents.fileDevice) return true;
+  const size = contents.fileOffset + length;
+  if (size <= status.size) return false;
+  if (contents.access !== 'read-write') {
+    throw tooShort(file.path, status.size, `a mapping of ${String(length)} bytes`);
+  }
+  growFileSync(file, { size, allocate: true });
+  return false;
+}
+
+/** Touches the last page through the kernel: EFAULT says that it lies past the end of the file. */
+function undoIfTooLong(record: MappingRecord, before: number): void {
+  const { length, lead } = record;
+  const probe = native.copyOut(record.start, lead + length - 1, new Uint8Array(1));
+  if (codeOf(probe) !== 'EFAULT') return;
+  shrink(record, before, roundUp(lead + before, pageSize));
+  throw misuse('RANGE', `what is mapped ends before ${String(length)} bytes`, {
+    path: record.contents.path,
+    length: before,
+    hint: 'make the file longer first; the mapping is as long as it was',
+  });
+}

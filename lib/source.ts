@@ -1,0 +1,89 @@
+// What can be put at an address: a part of a file, or memory of its own.
+import { flags } from './constants.js';
+import { misuse } from './errors.js';
+import { ACCESS_WORDS, type Access } from './flags.js';
+import type { FileLike, FileStatus } from './file.js';
+import type { Contents } from './record.js';
+import { bytes, options, word, wrongKind } from './validate.js';
+
+/** What `replace` shows: a part of a file, or zeroed memory. */
+export type Source =
+  | { file: FileLike; offset?: number | bigint; length?: number | bigint; access?: Access }
+  | { anonymous: number | bigint; access?: Access };
+
+/** The arguments of one mmap call. */
+export interface Request {
+  readonly contents: Contents;
+  readonly mapFlags: number;
+  readonly fd: number;
+  /** Offset in the file, down to a page. */
+  readonly pageOffset: number;
+}
+
+export type ParsedSource =
+  | { kind: 'file'; file: FileLike; offset: number; length: number | undefined; access: Access }
+  | { kind: 'anonymous'; length: number; access: Access };
+
+/** Reads a source, each property once. */
+export function parseSource(source: unknown): ParsedSource {
+  const names = ['file', 'offset', 'length', 'anonymous', 'access'] as const;
+  if (typeof source !== 'object' || source === null) throw wrongKind('source', 'an object', source);
+  const given = options('source', source, names);
+  if (given.anonymous !== undefined) {
+    if (given.file !== undefined) {
+      throw misuse('ARGUMENT', 'source must have file or anonymous, not both', { argument: 'source' });
+    }
+    const access = given.access ?? 'read-write';
+    return {
+      kind: 'anonymous',
+      length: bytes('source.anonymous', given.anonymous, 1),
+      access: word('source.access', access, ACCESS_WORDS),
+    };
+  }
+  if (given.file === undefined) throw wrongKind('source.file', 'a file', given.file);
+  return {
+    kind: 'file',
+    file: given.file as FileLike,
+    offset: given.offset === undefined ? 0 : bytes('source.offset', given.offset),
+    length: given.length === undefined ? undefined : bytes('source.length', given.length),
+    access: word('source.access', given.access ?? 'read', ACCESS_WORDS),
+  };
+}
+
+export function anonymousContents(access: Access, shared: boolean): Contents {
+  return {
+    access,
+    protection: access === 'read' ? flags.read : flags.read | flags.write,
+    shared,
+    path: undefined,
+    fileOffset: 0,
+    inode: shared ? -1 : 0,
+    fileInode: -1,
+    fileDevice: -1,
+    backing: access === 'snapshot' ? 'copy' : 'kernel',
+  };
+}
+
+export function fileContents(
+  access: Access,
+  status: FileStatus,
+  place: { path: string | undefined; offset: number },
+): Contents {
+  return {
+    access,
+    protection: access === 'read' ? flags.read : flags.read | flags.write,
+    shared: access !== 'copy-on-write',
+    path: place.path,
+    fileOffset: place.offset,
+    inode: status.stableInode ? status.inode : -1,
+    fileInode: status.inode,
+    fileDevice: status.device,
+    backing: 'kernel',
+  };
+}
+
+/** The MAP_* bits of some contents. */
+export function mapFlagsOf(contents: Contents, anonymous: boolean): number {
+  const sharing = contents.shared ? flags.bit('MAP_SHARED') : flags.bit('MAP_PRIVATE');
+  return sharing | (anonymous ? flags.bit('MAP_ANON') : 0);
+}

@@ -1,0 +1,308 @@
+// The calls themselves, for people who port C: the kernel's arguments, the kernel's answers, and
+// the registry's one rule on top. Addresses and lengths are `number | bigint`.
+import { check, native, pageSize } from './binding.js';
+import { constants, flags } from './constants.js';
+import { misuse } from './errors.js';
+import { inside } from './inside.js';
+import { withRoom } from './lifetime.js';
+import type { Mapping } from './mapping.js';
+import {
+  type RawRange,
+  type ReplaceOption,
+  isAligned,
+  mustBeIdle,
+  named,
+  onOwned,
+  ownedIn,
+  pagesOf,
+  refuse,
+  victimsIn,
+} from './owned.js';
+import { roundUp } from './page.js';
+import { type Contents, MappingRecord, registry } from './record.js';
+import { carve, releaseAll, releasePart } from './release.js';
+import { remapRange } from './remap.js';
+import { int, raw } from './validate.js';
+
+type Numeric = number | bigint;
+
+const MAP_FIXED = constants['MAP_FIXED'] ?? 0;
+const MAP_FIXED_NOREPLACE = constants['MAP_FIXED_NOREPLACE'] ?? 0;
+
+const rawRange = (address: unknown, length: unknown): RawRange => ({
+  address: raw('address', address),
+  length: raw('length', length),
+});
+
+/** What a raw mmap shows, from its bits and descriptor. */
+function contentsOf(protection: number, mapFlags: number, place: { fd: number; offset: bigint }): Contents {
+  const type = mapFlags & (constants['MAP_TYPE'] ?? 0xf);
+  const shared = type !== flags.bit('MAP_PRIVATE');
+  const anonymous = (mapFlags & flags.bit('MAP_ANON')) !== 0;
+  const writable = (protection & flags.write) !== 0;
+  const status = anonymous ? undefined : native.fileStatus(place.fd);
+  const row = status instanceof Object && 'length' in status ? status : undefined;
+  const access = !writable ? 'read' : shared || anonymous ? 'read-write' : 'copy-on-write';
+  return {
+    access,
+    protection,
+    shared,
+    path: undefined,
+    fileOffset: anonymous ? 0 : Number(place.offset),
+    inode: anonymous && !shared ? 0 : row?.[4] === 1 ? (row[1] ?? -1) : -1,
+    fileInode: row?.[1] ?? -1,
+    fileDevice: row?.[2] ?? -1,
+    backing: 'kernel',
+  };
+}
+
+/**
+ * mmap(2). `address` is a hint, unless `flags` has MAP_FIXED_NOREPLACE (EEXIST when anything is
+ * there) or MAP_FIXED: then each page of the range must be owned and each owner be named in
+ * `options.replace`, else ERR_MEMMAP_FOREIGN or ERR_MEMMAP_OVERLAP and nothing is called. A fixed
+ * map is staged elsewhere and moved into place: what cannot be mapped destroys nothing.
+ *
+ * @example
+ * ```js
+ * const { PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED } = memmap.constants;
+ * const prot = PROT_READ | PROT_WRITE;
+ * const kind = MAP_PRIVATE | MAP_ANONYMOUS;
+ * const a = memmap.sys.mmap(0, 8192, prot, kind, -1, 0);
+ * const b = memmap.sys.mmap(a.address, 8192, prot, kind | MAP_FIXED, -1, 0, { replace: a });
+ * b.address === a.address; // and a.state is 'replaced'
+ * ```
+ */
+export function mmap(
+  address: Numeric,
+  length: Numeric,
+  protection: number,
+  mapFlags: number,
+  fd: number,
+  offset: Numeric,
+  options?: ReplaceOption,
+): Mapping {
+  const range = rawRange(address, length);
+  const bits = int('protection', protection);
+  const given = int('flags', mapFlags);
+  const from = { fd: int('fd', fd), offset: raw('offset', offset) };
+  const names = named(options);
+  if (!isAligned(from.offset)) refuse('EINVAL', 'mmap', range);
+  const exclusive = MAP_FIXED_NOREPLACE !== 0 && (given & MAP_FIXED_NOREPLACE) !== 0;
+  const fixed = (given & MAP_FIXED) !== 0 && !exclusive;
+  const call = { range, bits, flags: given & ~MAP_FIXED & ~MAP_FIXED_NOREPLACE, ...from };
+  if (fixed) return mapOver(call, names);
+  return mapAt(call, exclusive);
+}
+
+interface Call {
+  readonly range: RawRange;
+  readonly bits: number;
+  readonly flags: number;
+  readonly fd: number;
+  readonly offset: bigint;
+}
+
+/** Above what a double holds exactly no length can be mapped: the kernel says ENOMEM of all. */
+const clamped = (length: bigint): number => Number(length > 2n ** 53n - 1n ? 2n ** 53n - 1n : length);
+
+function mapAt(call: Call, exclusive: boolean): Mapping {
+  const { range, bits, fd } = call;
+  if (range.address >= 2n ** 63n || (exclusive && !isAligned(range.address))) {
+    if (exclusive) refuse(isAligned(range.address) ? 'ENOMEM' : 'EINVAL', 'mmap', range);
+  }
+  const hint = range.address >= 2n ** 63n ? 0n : range.address - (range.address % BigInt(pageSize));
+  const contents = contentsOf(bits, call.flags, call);
+  const record = new MappingRecord(0, 0, 0, Number(range.length), contents);
+  const answer = withRoom(() =>
+    native.map(
+      record.ownerId,
+      Number(hint),
+      clamped(range.length),
+      bits,
+      call.flags,
+      fd,
+      Number(call.offset),
+      false,
+      exclusive,
+    ),
+  );
+  const conflicts = exclusive && typeof answer !== 'number' ? conflictsOf(range) : undefined;
+  const details = { address: range.address, length: Number(range.length), conflicts };
+  record.start = check(answer, details);
+  record.end = record.start + roundUp(record.length, pageSize);
+  return inside.create(record);
+}
+
+const conflictsOf = ({ address, length }: RawRange): Mapping[] =>
+  registry.ownersIn(Number(address), Number(address + length));
+
+function mapOver(call: Call, names: readonly Mapping[]): Mapping {
+  const { range, bits, fd } = call;
+  if (range.length === 0n || !isAligned(range.address)) refuse('EINVAL', 'mmap', range);
+  if (range.address === 0n) {
+    throw misuse('RANGE', 'address 0 cannot be mapped: null pointers would stop faulting', {
+      argument: 'address',
+    });
+  }
+  const span = pagesOf(range);
+  if (span === undefined) refuse('ENOMEM', 'mmap', range);
+  const victims = victimsIn(span, names);
+  const contents = contentsOf(bits, call.flags, call);
+  const record = new MappingRecord(span.start, span.end, 0, Number(range.length), contents);
+  const owners = Float64Array.from(victims, ({ ownerId }) => ownerId);
+  const answer = native.overlay(
+    record.ownerId,
+    span.start,
+    span.end - span.start,
+    bits,
+    call.flags,
+    fd,
+    Number(call.offset),
+    false,
+    owners,
+    false,
+  );
+  const destroyed = answer !== undefined && 'destroyed' in answer;
+  if (answer !== undefined && !destroyed) {
+    check(answer, { address: range.address, length: Number(range.length) });
+  }
+  const mappings = victims.map(({ owner }) => owner);
+  for (const victim of victims) {
+    carve(victim, span.start, span.end, destroyed ? 'unmapped' : 'replaced');
+  }
+  if (destroyed) check(answer, { address: range.address, length: Number(range.length) });
+  const mapping = inside.create(record);
+  for (const victim of mappings) victim?.emit('replace');
+  return mapping;
+}
+
+/**
+ * munmap(2). Each page must be owned and each owner be named in `options.replace`, as for MAP_FIXED.
+ * What nobody has mapped is no error. What is left of a mapping becomes its `parts`.
+ */
+export function munmap(address: Numeric, length: Numeric, options?: ReplaceOption): void {
+  const range = rawRange(address, length);
+  const names = named(options);
+  const span = pagesOf(range);
+  if (range.length === 0n || !isAligned(range.address) || span === undefined) {
+    refuse('EINVAL', 'munmap', range);
+  }
+  const { parts } = ownedIn(span);
+  if (parts.length === 0 && isBeyondUserSpace(span.end)) refuse('EINVAL', 'munmap', range);
+  for (const part of parts) victimsIn(part, names);
+  for (const { record, start, end } of parts) {
+    if (start !== record.start || end !== record.end) {
+      releasePart(record, start, end);
+      continue;
+    }
+    const mapping = record.owner;
+    releaseAll(record);
+    mapping?.emit('unmap');
+  }
+}
+
+/** 47 bits on x86-64, where larger addresses come only to those who ask; 48 and more elsewhere. */
+const USER_SPACE_END = process.arch === 'x64' ? 2 ** 47 - pageSize : 2 ** 48;
+const isBeyondUserSpace = (end: number): boolean => end > USER_SPACE_END;
+
+/** mprotect(2). Views over pages that can no longer be read are detached. */
+export function mprotect(address: Numeric, length: Numeric, protection: number): void {
+  const range = rawRange(address, length);
+  const bits = int('protection', protection);
+  if (!isAligned(range.address)) refuse('EINVAL', 'mprotect', range);
+  if (range.length === 0n) {
+    check(native.protect(Number(range.address), 0, bits));
+    return;
+  }
+  onEach(range, 'mprotect', ({ record, start, end }) => {
+    check(native.protect(start, end - start, bits), { address: range.address });
+    record.setProtection(start, end, bits);
+  });
+}
+
+/** msync(2): MS_SYNC waits for the disk, MS_ASYNC does not. Blocks; `Mapping.flush` does not. */
+export function msync(address: Numeric, length: Numeric, syncFlags: number): void {
+  const range = rawRange(address, length);
+  const bits = int('flags', syncFlags);
+  if (!isAligned(range.address)) refuse('EINVAL', 'msync', range);
+  if (range.length === 0n) {
+    check(native.sync(Number(range.address), 0, bits));
+    return;
+  }
+  onEach(range, 'msync', ({ start, end }) => {
+    check(native.sync(start, end - start, bits), { address: range.address });
+  });
+}
+
+/** madvise(2), on owned pages only: advice that destroys contents destroys only one's own. */
+export function madvise(address: Numeric, length: Numeric, advice: number): void {
+  const range = rawRange(address, length);
+  const bits = int('advice', advice);
+  if (!isAligned(range.address)) refuse('EINVAL', 'madvise', range);
+  if (range.length === 0n) {
+    check(native.advise(Number(range.address), 0, bits));
+    return;
+  }
+  onEach(range, 'madvise', ({ record, start, end }) => {
+    if (mustStay.has(bits)) mustBeIdle(record);
+    check(native.advise(start, end - start, bits), { address: range.address });
+  });
+}
+
+/** Advice that makes pages unreadable. */
+const mustStay: ReadonlySet<number> = new Set(
+  ['MADV_GUARD_INSTALL'].flatMap((name) => constants[name] ?? []),
+);
+
+/** mlock(2). The address need not be aligned: it is rounded down, as Linux does. */
+export function mlock(address: Numeric, length: Numeric): void {
+  onEach(rawRange(address, length), 'mlock', ({ start, end }) => {
+    check(native.lock(start, end - start, 0));
+  });
+}
+
+/** munlock(2). */
+export function munlock(address: Numeric, length: Numeric): void {
+  onEach(rawRange(address, length), 'munlock', ({ start, end }) => {
+    check(native.unlock(start, end - start, 0));
+  });
+}
+
+/** mincore(2): one byte a page, whose lowest bit says that the page is in memory. */
+export function mincore(address: Numeric, length: Numeric): Uint8Array {
+  const range = rawRange(address, length);
+  if (!isAligned(range.address)) refuse('EINVAL', 'mincore', range);
+  const span = pagesOf(range);
+  if (span === undefined) refuse('ENOMEM', 'mincore', range);
+  const states = new Uint8Array((span.end - span.start) / pageSize);
+  onEach(range, 'mincore', ({ start, end }) => {
+    const first = (start - span.start) / pageSize;
+    check(native.residency(start, end - start, states.subarray(first)));
+  });
+  return states;
+}
+
+/** Runs a call on each owned part of a range; a hole is ENOMEM once the parts are done. */
+function onEach(range: RawRange, syscall: string, call: Parameters<typeof onOwned>[2]): void {
+  if (range.length > 0n) onOwned(range, { syscall, hole: 'ENOMEM' }, call);
+}
+
+/**
+ * mremap(2). Gives the same Mapping with its new address or length, its views detached first; or a
+ * new Mapping where the old one stays (old length 0, MREMAP_DONTUNMAP) or only a part moved.
+ * MREMAP_FIXED follows the rule of MAP_FIXED: what it replaces must be owned and named.
+ */
+export function mremap(
+  address: Numeric,
+  oldLength: Numeric,
+  newLength: Numeric,
+  remapFlags: number,
+  newAddress: Numeric = 0,
+  options?: ReplaceOption,
+): Mapping {
+  const range = rawRange(address, oldLength);
+  const size = raw('newLength', newLength);
+  const bits = int('flags', remapFlags);
+  const to = raw('newAddress', newAddress);
+  return remapRange({ range, size, flags: bits, to }, named(options));
+}

@@ -1,0 +1,94 @@
+// Compares what this thread believes it owns with the kernel's own list. VMAs merge and split
+// freely, so coverage is compared, never boundaries.
+import { check, native } from './binding.js';
+import { flags } from './constants.js';
+import type { Protection } from './flags.js';
+import type { Mapping } from './mapping.js';
+import { type MappingRecord, type ProtectedRun, registry } from './record.js';
+
+/** A place where the kernel's list disagrees with the registry. */
+export interface Drift {
+  /**
+   * 'missing': nothing is mapped there any more. 'replaced': something else is. 'protection': the
+   * pages allow something else than memmap was told.
+   */
+  readonly kind: 'missing' | 'replaced' | 'protection';
+  readonly address: bigint;
+  readonly length: number;
+  readonly mapping: Mapping | undefined;
+  readonly expected: string;
+  readonly found: string;
+}
+
+/** One row of the kernel's list. */
+interface Region {
+  readonly start: number;
+  readonly end: number;
+  readonly protection: number;
+  readonly shared: boolean;
+  readonly offset: number;
+  readonly inode: number;
+}
+
+const ROW = 6;
+
+/** The kernel's regions that touch a range of pages, ascending. */
+export function regionsIn(start: number, end: number): Region[] {
+  const rows = check(native.regions(start, end - start));
+  const found: Region[] = [];
+  for (let row = 0; row < rows.length; row += ROW) {
+    const [begin = 0, last = 0, protection = 0, shared = 0, offset = 0, inode = 0] =
+      rows.subarray(row, row + ROW);
+    found.push({ start: begin, end: last, protection, shared: shared === 1, offset, inode });
+  }
+  return found;
+}
+
+/** Every disagreement; empty when the two lists agree. */
+export function verify(): Drift[] {
+  return [...registry.entries()].flatMap((record) =>
+    record.protections().flatMap((run) => driftsOf(record, run)),
+  );
+}
+
+function driftsOf(record: MappingRecord, run: ProtectedRun): Drift[] {
+  const drifts: Drift[] = [];
+  const note = (kind: Drift['kind'], start: number, end: number, found: string): void => {
+    drifts.push({
+      kind,
+      address: BigInt(start),
+      length: end - start,
+      mapping: record.owner,
+      expected: expectation(record, run),
+      found,
+    });
+  };
+  let at = run.start;
+  for (const region of regionsIn(run.start, run.end)) {
+    const start = Math.max(region.start, run.start);
+    const end = Math.min(region.end, run.end);
+    if (start > at) note('missing', at, start, 'nothing');
+    at = end;
+    if (!isSame(record, region)) note('replaced', start, end, description(region));
+    else if (region.protection !== run.protection) note('protection', start, end, description(region));
+  }
+  if (at < run.end) note('missing', at, run.end, 'nothing');
+  return drifts;
+}
+
+function isSame({ start, lead, contents }: MappingRecord, region: Region): boolean {
+  if (region.shared !== contents.shared) return false;
+  if (contents.fileInode < 0) return contents.inode < 0 || region.inode === contents.inode;
+  if (region.inode === 0) return false;
+  if (contents.inode > 0 && region.inode !== contents.inode) return false;
+  // The file's byte that is at the region's first page, by the kernel and by us.
+  return region.offset - region.start === contents.fileOffset - lead - start;
+}
+
+const word = (protection: number): Protection => flags.protectionWord(protection);
+
+const expectation = ({ contents }: MappingRecord, run: ProtectedRun): string =>
+  `${word(run.protection)}, ${contents.shared ? 'shared' : 'private'}, ${contents.path ?? (contents.fileInode < 0 ? 'anonymous' : 'a file')}`;
+
+const description = (region: Region): string =>
+  `${word(region.protection)}, ${region.shared ? 'shared' : 'private'}, inode ${String(region.inode)}`;

@@ -1,0 +1,66 @@
+// Buffers over mapped memory. A view keeps its Mapping alive; the Mapping may outlive its views.
+import { constants } from 'node:buffer';
+import { check, native } from './binding.js';
+import { flags } from './constants.js';
+import { misuse } from './errors.js';
+import type { Mapping } from './mapping.js';
+import type { MappingRecord } from './record.js';
+
+/** Node 26.0 to 26.8 abort on an external ArrayBuffer of 32 GiB (nodejs/node#65534). */
+function longestView(): number {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const capped = major === 26 && minor < 9;
+  return capped ? Math.min(constants.MAX_LENGTH, 2 ** 35 - 1) : constants.MAX_LENGTH;
+}
+
+export const LONGEST_VIEW = longestView();
+
+// A class whose constructor answers the object it is given puts private fields on that object: a
+// strong edge from ArrayBuffer to Mapping that no user code can see, copy or remove.
+const Given = function (given: ArrayBuffer) {
+  return given;
+} as unknown as new (given: ArrayBuffer) => ArrayBuffer;
+
+class Keeper extends Given {
+  #mapping: Mapping;
+
+  constructor(buffer: ArrayBuffer, mapping: Mapping) {
+    super(buffer);
+    this.#mapping = mapping;
+  }
+
+  static mappingOf(buffer: object): Mapping | undefined {
+    return #mapping in buffer ? buffer.#mapping : undefined;
+  }
+}
+
+/** The mapping that an ArrayBuffer is a window of. */
+export const mappingOf = (buffer: object): Mapping | undefined => Keeper.mappingOf(buffer);
+
+/** A Buffer over `length` bytes at `offset`, zero copy. The range has been checked. */
+export function makeView(
+  mapping: Mapping,
+  record: MappingRecord,
+  offset: number,
+  length: number,
+): Buffer {
+  if (length === 0) return Buffer.alloc(0);
+  if (length > LONGEST_VIEW) {
+    throw misuse(
+      'RANGE',
+      `${String(length)} bytes are too long for one Buffer here (at most ${String(LONGEST_VIEW)})`,
+      { length, hint: 'view(offset, length) gives a window of any part' },
+    );
+  }
+  const from = record.address + offset;
+  if (!record.allows(flags.read, from, from + length)) {
+    throw misuse('UNSUPPORTED', 'the pages cannot be read: their protection excludes it', {
+      address: BigInt(from),
+      length,
+      hint: "protect('read') first",
+    });
+  }
+  const buffer = check(native.view(record.start, record.lead + offset, length));
+  new Keeper(buffer, mapping);
+  return Buffer.from(buffer, 0, length);
+}

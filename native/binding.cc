@@ -1,0 +1,31 @@
+// Export table, per-environment data, cleanup: nothing else.
+#include <napi.h>
+
+#include "calls.h"
+#include "constants.h"
+#include "space.h"
+
+namespace memmap {
+namespace {
+
+void cleanup(void* data) {
+  auto* environment = static_cast<space::Environment*>(data);
+  space::leave(*environment);
+  delete environment;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* environment = new space::Environment{env, {}, {}};
+  napi_add_env_cleanup_hook(env, cleanup, environment);
+  calls::add_to(env, exports, environment);
+  exports.Set("constants", constants(env));
+  exports.Set("pageSize", Napi::Number::New(env, static_cast<double>(sys::page_size())));
+  return exports;
+}
+
+}  // namespace
+}  // namespace memmap
+
+Napi::Object init_memmap(Napi::Env env, Napi::Object exports) { return memmap::init(env, exports); }
+
+NODE_API_MODULE(memmap, init_memmap)

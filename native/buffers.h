@@ -1,0 +1,59 @@
+// ArrayBuffers over claimed ranges: make, detach, retire. Knows Node-API's buffers and the table;
+// must not decide who may map or unmap what.
+//
+// The life of a view:  linked (in its claim's list) -> detached by us, and forgotten
+//                      linked -> held: its ArrayBuffer is gone but its memory is not, because
+//                                somebody called transfer(), or the collector has not finished
+//                      linked or held -> finalized: Node says that no backing store is left
+#pragma once
+
+#include <napi.h>
+
+#include "claims.h"
+#include "failure.h"
+
+namespace memmap {
+
+struct View {
+  Range bytes;
+  napi_ref buffer = nullptr;  // weak
+  View* next = nullptr;       // in the claim's list
+  bool linked = false;
+  bool held = false;
+  bool finalized = false;
+};
+
+namespace buffers {
+
+// An ArrayBuffer over bytes of a claim of `environment`.
+napi_value make(napi_env env, const void* environment, Range bytes, Outcome* outcome);
+
+// The rest needs the lock of Claims.
+
+// Takes the views that touch `pages` out of `claim`: attached ones are detached, the others held.
+void detach(napi_env env, Claim& claim, Range pages);
+// Holds the views that touch `pages`, without Node-API: they are another thread's, or the
+// environment is ending.
+void hold(Claim& claim, Range pages);
+// Its Mapping was collected. `transferable`: this runtime can move a backing store to another
+// ArrayBuffer, so that a collected one does not prove its memory unreachable.
+void abandon(napi_env env, Claim& claim, bool transferable);
+// True when memory of these pages may still be in use although no view of ours is attached.
+bool held(Range pages);
+// Zero pages in the place of `pages`, atomically; the file below them is released.
+sys::Status blank(const Claim& claim, Range pages);
+// A blank claim of its own: kept until nobody can be reading it any more.
+void retire(Claims& claims, Claim& claim);
+// A claim of its own that nobody can be reading: unmapped now.
+void release(Claims& claims, Claim& claim);
+// Gives retired ranges back to the kernel: those old enough, or all that can go.
+void reap(Claims& claims, bool all);
+
+struct Retired {
+  size_t ranges;
+  size_t bytes;
+};
+Retired retired(Claims& claims);
+
+}  // namespace buffers
+}  // namespace memmap

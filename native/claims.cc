@@ -1,0 +1,70 @@
+#include "claims.h"
+
+#include "buffers.h"
+
+namespace memmap {
+
+Claims& Claims::process() {
+  static Claims* const claims = new Claims();
+  return *claims;
+}
+
+Claim& Claims::add(const Claim& claim) {
+  return claims_.insert_or_assign(claim.pages.begin, claim).first->second;
+}
+
+void Claims::remove(const Claim& claim) { claims_.erase(claim.pages.begin); }
+
+Claim* Claims::at(uintptr_t address) {
+  auto next = claims_.upper_bound(address);
+  if (next == claims_.begin()) return nullptr;
+  Claim& claim = std::prev(next)->second;
+  return address < claim.pages.end ? &claim : nullptr;
+}
+
+Claim* Claims::of(const void* environment, Range pages) {
+  Claim* claim = at(pages.begin);
+  if (claim == nullptr || claim->environment != environment) return nullptr;
+  return claim->pages.contains(pages) ? claim : nullptr;
+}
+
+Claim* Claims::first_in(Range pages) {
+  if (Claim* claim = at(pages.begin)) return claim;
+  const auto next = claims_.lower_bound(pages.begin);
+  if (next == claims_.end() || next->first >= pages.end) return nullptr;
+  return &next->second;
+}
+
+Claim& Claims::split(Claim& claim, uintptr_t address) {
+  Claim upper = claim;
+  upper.pages.begin = address;
+  upper.views = nullptr;
+  claim.pages.end = address;
+  Claim& added = add(upper);
+  View* lower_views = nullptr;
+  for (View* view = claim.views; view != nullptr;) {
+    View* following = view->next;
+    View*& list = view->bytes.begin >= address ? added.views : lower_views;
+    view->next = list;
+    list = view;
+    view = following;
+  }
+  claim.views = lower_views;
+  return added;
+}
+
+Claim& Claims::isolate(Range pages) {
+  Claim* claim = at(pages.begin);
+  if (claim->pages.begin < pages.begin) claim = &split(*claim, pages.begin);
+  if (pages.end < claim->pages.end) split(*claim, pages.end);
+  return *claim;
+}
+
+Claim& Claims::reshape(Claim& claim, Range pages) {
+  Claim shaped = claim;
+  remove(claim);
+  shaped.pages = pages;
+  return add(shaped);
+}
+
+}  // namespace memmap

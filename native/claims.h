@@ -1,0 +1,77 @@
+// The process-wide table of address ranges that memmap owns, whoever of its threads made them.
+// Must not know Node-API or call the kernel: it says what is whose, others act on it.
+//
+//   begin -> { [begin, end), environment, owner, state, views }    sorted, never overlapping
+//
+// What is not in the table is unknown, never free: only the kernel can say free.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "range.h"
+
+namespace memmap {
+
+struct View;  // buffers.h
+
+enum class State : uint8_t {
+  kMapped,
+  kAbandoned,  // its Mapping was collected; a backing store of it may still be alive
+  kRetired,    // unmapped for its owner: zero pages, kept while a held view may still read them
+  kQuarantined,  // the same, waiting only for its time
+};
+
+struct Claim {
+  Range pages;
+  const void* environment = nullptr;  // null once retired or abandoned
+  double owner = 0;                   // the record's id in that environment
+  State state = State::kMapped;
+  bool discardable = false;  // private, anonymous, read-write all over: MADV_DONTNEED makes it zero
+  bool viewed = false;       // an ArrayBuffer over it was handed out at some time
+  View* views = nullptr;     // those whose ArrayBuffer is still attached, as far as we know
+};
+
+// Every member function needs the lock.
+class Claims {
+ public:
+  using Lock = std::unique_lock<std::mutex>;
+
+  // Never destroyed: other threads may still be inside while the process exits.
+  static Claims& process();
+  [[nodiscard]] Lock lock() { return Lock(mutex_); }
+
+  Claim& add(const Claim& claim);
+  void remove(const Claim& claim);
+
+  // The claim that holds the byte at `address`, or null.
+  Claim* at(uintptr_t address);
+  // The claim that holds all of `pages` and belongs to `environment`, or null.
+  Claim* of(const void* environment, Range pages);
+  // The first claim that touches `pages`, or null.
+  Claim* first_in(Range pages);
+
+  // Makes [pages.begin, pages.end), which lies in one claim, a claim of its own. No view may cross
+  // either edge.
+  Claim& isolate(Range pages);
+  // Moves the edges of a claim; the new range must touch no other claim.
+  Claim& reshape(Claim& claim, Range pages);
+
+  [[nodiscard]] size_t count() const { return claims_.size(); }
+
+  template <typename Visit>
+  void each(Visit visit) {
+    for (auto& entry : claims_) visit(entry.second);
+  }
+
+ private:
+  Claims() = default;
+  Claim& split(Claim& claim, uintptr_t address);
+
+  std::mutex mutex_;
+  std::map<uintptr_t, Claim> claims_;
+};
+
+}  // namespace memmap

@@ -1,0 +1,37 @@
+// A failure as data: { errno, syscall } from the kernel, or a refusal of our own. TypeScript makes
+// the Error of it; nothing here must throw into JavaScript.
+#pragma once
+
+#include <napi.h>
+
+#include "sys/sys.h"
+
+namespace memmap {
+
+// Why memmap itself said no, before any system call.
+enum class Refusal {
+  kNone,
+  kForeign,     // a page of the range is not this environment's
+  kRetired,     // a page is retired: unmapped, still waiting for the last view to go
+  kUnnamed,     // a page belongs to an owner that the caller did not name
+  kArgument,    // a value of the wrong kind: a bug in the layer above, or an attack on the binding
+  kNoExternal,  // this runtime does not allow ArrayBuffers over outside memory
+  kLimit,       // too near the kernel's limit of mappings
+};
+
+struct [[nodiscard]] Outcome {
+  Refusal refusal = Refusal::kNone;
+  sys::Status status{};
+  uintptr_t at = 0;        // the page that the refusal is about
+  bool destroyed = false;  // the target of a fixed call is gone although the call failed
+
+  Outcome() = default;
+  Outcome(sys::Status failed) : status(failed) {}  // NOLINT: a Status is an Outcome
+  Outcome(Refusal why, uintptr_t where) : refusal(why), at(where) {}
+  [[nodiscard]] bool ok() const { return refusal == Refusal::kNone && status.ok(); }
+};
+
+// undefined when the outcome is good.
+Napi::Value to_failure(Napi::Env env, const Outcome& outcome);
+
+}  // namespace memmap

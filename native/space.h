@@ -1,0 +1,80 @@
+// The verbs that change or use the address space: each checks the table, calls the kernel and
+// brings the table up to date, under one lock. Knows claims, buffers and sys; must not decode
+// arguments or choose policy.
+#pragma once
+
+#include <napi.h>
+
+#include <vector>
+
+#include "args.h"
+#include "claims.h"
+#include "failure.h"
+
+namespace memmap::space {
+
+// One JavaScript registry: a thread, or one more context in a thread.
+struct Environment {
+  napi_env env;
+  std::vector<napi_ref> weak;      // weak.h; a handle is an index
+  std::vector<size_t> free_weak;
+};
+
+struct MapRequest {
+  double owner;
+  uintptr_t address;
+  size_t length;
+  int protection;
+  int flags;
+  int fd;
+  uint64_t offset;
+  bool exclusive;  // exactly at `address`, and never over anything
+  bool inherit;    // keep across fork
+};
+
+template <typename T>
+struct Answer {
+  Outcome outcome;
+  T value{};
+};
+
+Answer<uintptr_t> map(const Environment& environment, const MapRequest& request);
+
+// Replaces [request.address, + length), all of which the named owners must hold, by a new mapping:
+// staged elsewhere, then moved into place. The views over it are detached unless `keep_views`.
+Outcome overlay(const Environment& environment, const MapRequest& request, Args::Ids owners,
+                bool keep_views);
+
+// A part of one claim. The value says whether it was retired rather than unmapped.
+Answer<bool> unmap(const Environment& environment, Range pages);
+// Its Mapping was collected: unmapped now, or when the last backing store over it has gone.
+Outcome drop(const Environment& environment, Range pages, bool transferable);
+
+Outcome protect(const Environment& environment, Range pages, int protection);
+Outcome advise(const Environment& environment, Range pages, int advice);
+
+// Detaches the views over a range, and changes nothing else.
+Outcome detach(const Environment& environment, Range pages);
+
+// Grows a whole claim, in place or (if it may move) elsewhere. The views over it are detached.
+Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t length, bool may_move);
+
+struct RemapRequest {
+  double owner;  // of what is at the new place
+  uintptr_t from;
+  size_t old_length;
+  size_t new_length;
+  int flags;
+  uintptr_t to;
+};
+// mremap as the caller says it. `from` lies in one claim; a fixed target is held by named owners.
+Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& request,
+                        Args::Ids owners);
+
+// ok when every page is held by this environment, whoever the owner.
+Outcome check(const Environment& environment, Range pages);
+
+// The environment ends: everything it holds is unmapped, or retired where views were handed out.
+void leave(const Environment& environment);
+
+}  // namespace memmap::space

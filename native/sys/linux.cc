@@ -1,0 +1,294 @@
+// What only Linux has, on top of posix.cc. Constants newer than the build machine's headers are
+// spelled out with their kernel version.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+namespace memmap::sys {
+
+namespace {
+
+constexpr int kMapFixedNoReplace = 0x100000;  // 4.17
+constexpr int kPopulateRead = 22;             // 5.14
+constexpr int kPopulateWrite = 23;
+
+// struct procmap_query of linux/fs.h, 6.11.
+struct ProcmapQuery {
+  uint64_t size;
+  uint64_t query_flags;
+  uint64_t query_addr;
+  uint64_t vma_start;
+  uint64_t vma_end;
+  uint64_t vma_flags;
+  uint64_t vma_page_size;
+  uint64_t vma_offset;
+  uint64_t inode;
+  uint32_t dev_major;
+  uint32_t dev_minor;
+  uint32_t vma_name_size;
+  uint32_t build_id_size;
+  uint64_t vma_name_addr;
+  uint64_t build_id_addr;
+};
+static_assert(sizeof(ProcmapQuery) == 104);
+constexpr unsigned long kProcmapQuery = _IOWR('f', 17, ProcmapQuery);
+constexpr uint64_t kCoveringOrNext = 0x10;
+
+struct Descriptor {
+  int fd;
+  explicit Descriptor(int opened) : fd(opened) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd >= 0) close(fd);
+  }
+};
+
+int open_maps() { return open("/proc/self/maps", O_RDONLY | O_CLOEXEC); }
+
+// Kept open for the life of the process: a query is then one system call.
+int maps_descriptor() {
+  static const int fd = open_maps();
+  return fd;
+}
+
+Region to_region(const ProcmapQuery& query) {
+  int protection = 0;
+  if (query.vma_flags & 1) protection |= PROT_READ;
+  if (query.vma_flags & 2) protection |= PROT_WRITE;
+  if (query.vma_flags & 4) protection |= PROT_EXEC;
+  return {{static_cast<uintptr_t>(query.vma_start), static_cast<uintptr_t>(query.vma_end)},
+          protection,
+          (query.vma_flags & 8) != 0,
+          query.vma_offset,
+          query.inode};
+}
+
+// ENOTTY or EINVAL: this kernel has no PROCMAP_QUERY. ENOENT: nothing at or above the address.
+int query_region(uintptr_t address, Region* region) {
+  ProcmapQuery query{};
+  query.size = sizeof query;
+  query.query_flags = kCoveringOrNext;
+  query.query_addr = address;
+  if (ioctl(maps_descriptor(), kProcmapQuery, &query) != 0) return errno;
+  *region = to_region(query);
+  return 0;
+}
+
+bool parse_region(const char* line, Region* region) {
+  unsigned long begin = 0;
+  unsigned long end = 0;
+  unsigned long long offset = 0;
+  unsigned long long inode = 0;
+  char mode[5] = "";
+  if (sscanf(line, "%lx-%lx %4s %llx %*x:%*x %llu", &begin, &end, mode, &offset, &inode) != 5) {
+    return false;
+  }
+  int protection = 0;
+  if (mode[0] == 'r') protection |= PROT_READ;
+  if (mode[1] == 'w') protection |= PROT_WRITE;
+  if (mode[2] == 'x') protection |= PROT_EXEC;
+  *region = {{begin, end}, protection, mode[3] == 's', offset, inode};
+  return true;
+}
+
+// Before 6.11: the text list, a line at a time, with no more memory than this buffer.
+Status regions_from_text(Range range, RegionVisitor visit, void* context) {
+  const Descriptor maps(open_maps());
+  if (maps.fd < 0) return {errno, "open"};
+  char buffer[16384];
+  size_t held = 0;
+  for (;;) {
+    const ssize_t got = read(maps.fd, buffer + held, sizeof buffer - 1 - held);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return {errno, "read"};
+    if (got == 0) return {};
+    held += static_cast<size_t>(got);
+    buffer[held] = '\0';
+    char* line = buffer;
+    while (char* newline = strchr(line, '\n')) {
+      *newline = '\0';
+      Region region{};
+      if (parse_region(line, &region)) {
+        if (region.range.begin >= range.end) return {};
+        if (region.range.overlaps(range) && !visit(context, region)) return {};
+      }
+      line = newline + 1;
+    }
+    held = static_cast<size_t>(buffer + held - line);
+    memmove(buffer, line, held);
+  }
+}
+
+// MEMMAP_DENY=noreplace,populate,procmap_query,process_vm makes this process behave as on a kernel
+// (or in a container) without them: how the fallbacks are tested, and a way round a bad sandbox.
+bool denied(const char* facility) {
+  const char* list = getenv("MEMMAP_DENY");
+  return list != nullptr && strstr(list, facility) != nullptr;
+}
+
+bool advice_known(int advice) {
+  // A zero-length madvise checks the advice and nothing else.
+  return madvise(nullptr, 0, advice) == 0;
+}
+
+}  // namespace
+
+const Capabilities& capabilities() {
+  static const Capabilities found = [] {
+    Region region{};
+    char byte = 0;
+    const iovec self{&byte, 1};
+    return Capabilities{
+        !denied("noreplace"),
+        !denied("populate") && advice_known(kPopulateRead),
+        !denied("procmap_query") && query_region(0, &region) == 0,
+        !denied("process_vm") && process_vm_readv(getpid(), &self, 1, &self, 1, 0) == 1,
+    };
+  }();
+  return found;
+}
+
+Result<uintptr_t> map_exclusive(uintptr_t at, size_t length, int protection, int flags, int fd,
+                                uint64_t offset) {
+  const int exclusive = capabilities().exclusive_atomic ? kMapFixedNoReplace : 0;
+  const auto mapped = map(at, length, protection, flags | exclusive, fd, offset);
+  if (!mapped.ok() || mapped.value == at) return mapped;
+  // Before 4.17 the flag is only a hint: landing elsewhere means that something was in the way.
+  munmap(reinterpret_cast<void*>(mapped.value), length);
+  return {0, EEXIST, "mmap"};
+}
+
+Status move(Range from, uintptr_t to) {
+  void* moved = mremap(from.data(), from.size(), from.size(), MREMAP_MAYMOVE | MREMAP_FIXED,
+                       reinterpret_cast<void*>(to));
+  return moved == MAP_FAILED ? Status{errno, "mremap"} : Status{};
+}
+
+Result<uintptr_t> remap(uintptr_t from, size_t old_length, size_t new_length, int flags,
+                        uintptr_t to) {
+  void* moved = mremap(reinterpret_cast<void*>(from), old_length, new_length, flags,
+                       reinterpret_cast<void*>(to));
+  if (moved == MAP_FAILED) return {0, errno, "mremap"};
+  return {reinterpret_cast<uintptr_t>(moved)};
+}
+
+Status residency(Range pages, uint8_t* states) {
+  return mincore(pages.data(), pages.size(), states) == 0 ? Status{} : Status{errno, "mincore"};
+}
+
+Status keep_from_children(Range pages) { return advise(pages, MADV_DONTFORK); }
+
+namespace {
+// Before 5.14: one byte of every page through the kernel, which faults it in without a signal.
+Status populate_by_copying(Range pages, bool write) {
+  char byte = 0;
+  for (uintptr_t at = pages.begin; at < pages.end; at += page_size()) {
+    char* mapped = reinterpret_cast<char*>(at);
+    const auto got = copy(&byte, mapped, 1, true);
+    if (!got.ok()) return got.status();
+    if (!write) continue;
+    const auto put = copy(mapped, &byte, 1, false);
+    if (!put.ok()) return put.status();
+  }
+  return {};
+}
+}  // namespace
+
+Status populate(Range pages, bool write) {
+  if (capabilities().populate) return advise(pages, write ? kPopulateWrite : kPopulateRead);
+  return populate_by_copying(pages, write);
+}
+
+Result<size_t> copy(void* to, const void* from, size_t length, bool from_is_mapped) {
+  if (!capabilities().process_copy) return copy_through_pipe(to, from, length);
+  // The far side of the call is the mapped one; both sides answer EFAULT for a bad page.
+  static const pid_t self = getpid();
+  size_t done = 0;
+  while (done < length) {
+    void* mapped = from_is_mapped ? const_cast<char*>(static_cast<const char*>(from)) + done
+                                  : static_cast<char*>(to) + done;
+    void* plain = from_is_mapped ? static_cast<char*>(to) + done
+                                 : const_cast<char*>(static_cast<const char*>(from)) + done;
+    const iovec local{plain, length - done};
+    const iovec remote{mapped, length - done};
+    const ssize_t moved = from_is_mapped ? process_vm_readv(self, &local, 1, &remote, 1, 0)
+                                         : process_vm_writev(self, &local, 1, &remote, 1, 0);
+    const char* name = from_is_mapped ? "process_vm_readv" : "process_vm_writev";
+    if (moved < 0) return {done, errno, name};
+    if (moved == 0) return {done, EFAULT, name};
+    done += static_cast<size_t>(moved);
+  }
+  return {done};
+}
+
+Status regions(Range range, RegionVisitor visit, void* context) {
+  if (!capabilities().region_query) return regions_from_text(range, visit, context);
+  for (uintptr_t at = range.begin; at < range.end;) {
+    Region region{};
+    const int error = query_region(at, &region);
+    if (error == ENOENT) return {};
+    if (error != 0) return {error, "ioctl"};
+    if (region.range.begin >= range.end) return {};
+    if (!visit(context, region)) return {};
+    at = region.range.end;
+  }
+  return {};
+}
+
+Result<size_t> count_regions() {
+  const Descriptor maps(open_maps());
+  if (maps.fd < 0) return {0, errno, "open"};
+  char buffer[32768];
+  size_t lines = 0;
+  for (;;) {
+    const ssize_t got = read(maps.fd, buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return {0, errno, "read"};
+    if (got == 0) return {lines};
+    for (ssize_t i = 0; i < got; ++i) lines += buffer[i] == '\n' ? 1 : 0;
+  }
+}
+
+size_t region_limit() {
+  const Descriptor file(open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC));
+  char text[32] = "";
+  if (file.fd < 0 || read(file.fd, text, sizeof text - 1) <= 0) return 0;
+  return strtoul(text, nullptr, 10);
+}
+
+Result<FileStatus> file_status(int fd) {
+  struct stat found {};
+  if (fstat(fd, &found) != 0) return {{}, errno, "fstat"};
+  const bool regular = S_ISREG(found.st_mode);
+  // Asked only where an empty file gives mmap no chance to refuse the descriptor itself.
+  const int mode = found.st_size == 0 ? fcntl(fd, F_GETFL) & O_ACCMODE : O_RDONLY;
+  return {{static_cast<uint64_t>(found.st_size), found.st_dev, found.st_ino, regular,
+           major(found.st_dev) != 0, mode != O_WRONLY}};
+}
+
+Status allocate_file(int fd, uint64_t size) {
+  // fallocate first: glibc's posix_fallocate writes into every block where the file system cannot
+  // allocate, which is right but slow, and so only the second choice.
+  int result = 0;
+  do {
+    result = fallocate(fd, 0, 0, static_cast<off_t>(size));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return {};
+  if (errno != EOPNOTSUPP) return {errno, "fallocate"};
+  const int error = posix_fallocate(fd, 0, static_cast<off_t>(size));
+  return error == 0 ? Status{} : Status{error, "posix_fallocate"};
+}
+
+}  // namespace memmap::sys

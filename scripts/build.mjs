@@ -1,0 +1,66 @@
+// The compile steps, each unconditional: node scripts/build.mjs native | ts | tools | prebuild
+// What decides whether one is needed is setup.mjs.
+
+import { existsSync, mkdirSync, realpathSync, rmSync, writeFileSync, utimesSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { inRoot, isMain, step, tool } from './util.mjs';
+
+/** Remembers when the compile began: a source edited while it ran is newer than that, and so compiled again. */
+function stamped(name, compile) {
+  const began = new Date();
+  compile();
+  const stamp = inRoot('.build', `${name}.stamp`);
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, '');
+  utimesSync(stamp, began, began);
+}
+
+/** The headers that were installed with this Node: they need no download. */
+function headers() {
+  if (process.env.npm_config_nodedir) return [];
+  const prefix = dirname(dirname(realpathSync(process.execPath)));
+  return existsSync(`${prefix}/include/node/node_api.h`) ? [`--nodedir=${prefix}`] : [];
+}
+
+const tsc = (title, project) =>
+  step(title, process.execPath, [tool('typescript/bin/tsc'), '-p', project]);
+
+export const builds = {
+  native() {
+    stamped('native', () => {
+      // configure and build, not rebuild: make knows which files changed.
+      const script = tool('node-gyp/bin/node-gyp.js');
+      const args = ['configure', 'build', '--release', '--jobs=max', '--loglevel=warn'];
+      step('compiling native/', process.execPath, [script, ...args, ...headers()]);
+    });
+  },
+
+  ts() {
+    stamped('ts', () => {
+      // A module that was renamed must not live on in the package.
+      rmSync(inRoot('dist'), { recursive: true, force: true });
+      tsc('compiling lib/', 'tsconfig.json');
+    });
+  },
+
+  /** TypeScript that is run but not published: test/conformance and the like. It imports 'memmap', that is dist/. */
+  tools() {
+    tsc('compiling tools', 'tsconfig.tools.json');
+  },
+
+  prebuild() {
+    // prebuildify adds to what is there: an old file would be published again.
+    rmSync(inRoot('prebuilds'), { recursive: true, force: true });
+    const args = ['--napi', '--strip', '--tag-libc', '--name', 'memmap'];
+    const nodedir = headers().map((flag) => flag.replace('--nodedir=', ''))[0];
+    step('making prebuilds/', process.execPath, [tool('prebuildify/bin.js'), ...args], {
+      env: nodedir ? { npm_config_nodedir: nodedir } : {},
+    });
+  },
+};
+
+if (isMain(import.meta)) {
+  const build = builds[process.argv[2] ?? ''];
+  if (!build) throw new Error(`one of ${Object.keys(builds).join(', ')} is wanted`);
+  build();
+}
