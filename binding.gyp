@@ -22,6 +22,7 @@
         "native/calls.cc",
         "native/claims.cc",
         "native/constants.cc",
+        "native/failure.cc",
         "native/space.cc",
         "native/weak.cc",
         "native/sys/posix.cc"

@@ -13,6 +13,8 @@ const project = (displayName, patterns) => ({
 });
 
 module.exports = {
+  // Not for the memory: with a limit jest never runs tests in its own process, which a crash would end without a report.
+  workerIdleMemoryLimit: '2GB',
   testTimeout: 60_000,
   projects: [
     project('unit', {

@@ -75,8 +75,8 @@ interface Native {
   ): Maybe<number>;
   /** Rows of begin, end, protection, shared, offset, inode. */
   regions(address: number, length: number): Maybe<Float64Array>;
-  /** Size, inode, device, regular, stable inode, readable. */
-  fileStatus(fd: number): Maybe<Float64Array>;
+  /** Fills in size, inode, device, regular, stable inode. */
+  fileStatus(fd: number, row: Float64Array): Nothing;
   allocateFile(fd: number, size: number, blocks: boolean): Nothing;
   allocateFileAsync(fd: number, size: number, blocks: boolean): Maybe<Promise<Nothing>>;
   loadFile(fd: number, offset: number, address: number, length: number): Maybe<number>;
@@ -159,9 +159,9 @@ function toError(failure: Failure, details: ErrorDetails): Error {
 }
 
 /** The value, or the failure thrown as an Error with `details`. */
-export function check<Value>(answer: Maybe<Value>, details?: ErrorDetails): Value {
+export function check<Answer>(answer: Answer, details?: ErrorDetails): Exclude<Answer, Failure> {
   if (isFailure(answer)) throw toError(answer, details ?? {});
-  return answer;
+  return answer as Exclude<Answer, Failure>;
 }
 
 /** The same for a call on the thread pool. */
@@ -169,7 +169,7 @@ export async function checkLater<Value>(
   answer: Maybe<Promise<Maybe<Value>>>,
   details?: ErrorDetails,
 ): Promise<Value> {
-  return check(await check(answer, details), details);
+  return check(await check(answer, details), details) as Value;
 }
 
 /** True when the answer is ENOMEM, or our own limit: worth a collection and another try. */

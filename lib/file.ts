@@ -17,7 +17,6 @@ export interface FileStatus {
   readonly regular: boolean;
   /** The kernel's list of mappings shows this very inode number. */
   readonly stableInode: boolean;
-  readonly readable: boolean;
 }
 
 export interface OpenFile {
@@ -38,7 +37,13 @@ function pathOf(file: unknown): string | undefined {
     if (file.includes('\0')) throw wrongKind('file', 'a path without NUL bytes', file);
     return file;
   }
-  if (file instanceof URL) return fileURLToPath(file);
+  if (file instanceof URL) {
+    try {
+      return fileURLToPath(file);
+    } catch (error) {
+      throw Object.assign(wrongKind('file', 'a file: URL', file.href), { cause: error });
+    }
+  }
   return undefined;
 }
 
@@ -134,16 +139,18 @@ async function openPathLater(path: string, mode: OpenMode) {
   }
 }
 
-export function statusOf({ fd, path }: OpenFile): FileStatus {
-  const row = check(native.fileStatus(fd), { path });
-  const [size = 0, inode = 0, device = 0, regular = 0, stable = 0, readable = 0] = row;
+/** Filled in by each fstat and read at once: making an array for it would cost more than the call. */
+const row = new Float64Array(5);
+
+export function statusOf({ fd, path }: Pick<OpenFile, 'fd' | 'path'>): FileStatus {
+  const failure = native.fileStatus(fd, row);
+  if (failure !== undefined) check(failure, { path });
   return {
-    size,
-    inode,
-    device,
-    regular: regular === 1,
-    stableInode: stable === 1,
-    readable: readable === 1,
+    size: row[0] ?? 0,
+    inode: row[1] ?? 0,
+    device: row[2] ?? 0,
+    regular: row[3] === 1,
+    stableInode: row[4] === 1,
   };
 }
 

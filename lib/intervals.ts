@@ -26,6 +26,17 @@ export class Intervals<Item extends Interval> {
     return item !== undefined && point < item.end ? item : undefined;
   }
 
+  /** True when some item touches [start, end). */
+  touches(start: number, end: number): boolean {
+    const chunkIndex = this.#chunkOf(start);
+    const chunk = this.#chunks[Math.max(0, chunkIndex)];
+    if (chunk === undefined) return false;
+    const index = positionOf(chunk, start);
+    if ((chunk[index]?.end ?? -Infinity) > start) return true;
+    const next = chunk[index + 1] ?? this.#chunks[chunkIndex + 1]?.[0];
+    return next !== undefined && next.start < end;
+  }
+
   /** Every item that touches [start, end), ascending. */
   overlapping(start: number, end: number): Item[] {
     const found: Item[] = [];
@@ -70,7 +81,8 @@ export class Intervals<Item extends Interval> {
     for (let i = index; i < chunk.length - 1; i++) chunk[i] = chunk[i + 1] as Item;
     chunk.length--;
     this.#size--;
-    if (chunk.length === 0) this.#chunks.splice(chunkIndex, 1);
+    // The last chunk stays, so that mapping and unmapping one thing in a loop makes no arrays.
+    if (chunk.length === 0 && this.#chunks.length > 1) this.#chunks.splice(chunkIndex, 1);
     return true;
   }
 

@@ -24,7 +24,10 @@ const dropped = new FinalizationRegistry<MappingRecord>(release);
 /** Enters a mapping that has just been made into the registry. */
 export function adopt(mapping: Mapping, record: MappingRecord): void {
   // The kernel has just given these pages, so whatever is noted there was unmapped behind our back.
-  for (const stale of registry.entriesIn(record.start, record.end)) disown(stale, 'unmapped');
+  const { start, end } = record;
+  if (registry.touches(start, end)) {
+    for (const stale of registry.entriesIn(start, end)) disown(stale, 'unmapped');
+  }
   registry.insert(record);
   record.strong = mapping;
   young.push(record);
@@ -41,6 +44,8 @@ export function disown(record: MappingRecord, state: 'replaced' | 'unmapped'): v
   registry.remove(record);
   record.state = state;
   record.strong = undefined;
+  // What is unmapped right after it was mapped leaves nothing to settle.
+  if (young[young.length - 1] === record) young.pop();
   if (record.weak >= 0) native.forget(record.weak);
   record.weak = -1;
 }
@@ -83,12 +88,16 @@ function collect(): void {
   native.reap(true);
 }
 
+/** A call that was refused for want of room, once more after a collection. */
+export function retry<Answer>(call: () => Answer): Answer {
+  collect();
+  return call();
+}
+
 /** Makes the call; when the kernel has no room for another mapping, collects and tries once more. */
 export function withRoom<Answer>(call: () => Answer): Answer {
   const answer = call();
-  if (!isOutOfRoom(answer)) return answer;
-  collect();
-  return call();
+  return isOutOfRoom(answer) ? retry(call) : answer;
 }
 
 /** Retired ranges are given back when their time has come, also in a program that maps no more. */

@@ -1,7 +1,7 @@
 // mapFile, mapFileSync, mapAnonymous: reads the options, makes the call, wraps what it gave.
-import { check, checkLater, native, pageSize } from './binding.js';
+import { check, checkLater, codeOf, isOutOfRoom, native, pageSize } from './binding.js';
 import { flags } from './constants.js';
-import { MapError, errnoOf, misuse } from './errors.js';
+import { misuse } from './errors.js';
 import {
   type FileLike,
   type FileStatus,
@@ -14,9 +14,9 @@ import {
   withFileSync,
 } from './file.js';
 import { inside } from './inside.js';
-import { withRoom } from './lifetime.js';
+import { retry } from './lifetime.js';
 import { type Mapping } from './mapping.js';
-import { type AnonymousPlan, type FilePlan, type Plan, anonymousPlan, filePlan } from './options.js';
+import { type FilePlan, type Placement, anonymousPlan, filePlan } from './options.js';
 import { roundUp } from './page.js';
 import { type Contents, MappingRecord, registry } from './record.js';
 import { anonymousContents, fileContents, mapFlagsOf } from './source.js';
@@ -24,63 +24,57 @@ import type { AnonymousOptions, MapOptions } from './options.js';
 
 /** What one mmap call needs beside its contents. */
 interface Call {
+  readonly contents: Contents;
   readonly lead: number;
   readonly length: number;
-  readonly mapFlags: number;
+  readonly anonymous: boolean;
   readonly fd: number;
   readonly pageOffset: number;
 }
 
 /** The mmap call itself, with its page rounding hidden. */
-function place(contents: Contents, call: Call, plan: Plan): Mapping {
-  const { lead, length } = call;
+function place(call: Call, placement: Placement): Mapping {
+  const { contents, lead, length } = call;
   const span = roundUp(lead + length, pageSize);
-  const record = new MappingRecord(0, 0, lead, length, contents);
-  const mapFlags = call.mapFlags | (plan.noReserve ? flags.bit('MAP_NORESERVE') : 0);
-  const exclusive = plan.placement === 'exclusive';
-  const answer = withRoom(() =>
-    native.map(
-      record.ownerId,
-      plan.address,
-      span,
-      contents.protection,
-      mapFlags,
-      call.fd,
-      call.pageOffset,
-      plan.inherit,
-      exclusive,
-    ),
-  );
-  if (typeof answer !== 'number') throw placementError(answer, contents, call, plan);
-  record.start = answer;
-  record.end = answer + span;
+  const record = new MappingRecord({ start: 0, end: 0, lead, length, contents });
+  const answer = placeOnce(record, call, placement);
+  const settled = isOutOfRoom(answer) ? retry(() => placeOnce(record, call, placement)) : answer;
+  const base = typeof settled === 'number' ? settled : check(settled, details(settled, call, placement));
+  record.start = base;
+  record.end = base + span;
   const mapping = inside.create(record);
-  if (plan.hugePages) orUnmap(mapping, () => { mapping.advise('hugepage'); });
+  if (placement.hugePages) orUnmap(mapping, () => { mapping.advise('hugepage'); });
   return mapping;
 }
 
-function placementError(answer: unknown, contents: Contents, call: Call, plan: Plan): unknown {
-  const { lead, length } = call;
-  const exclusive = plan.placement === 'exclusive';
-  const details = {
-    path: contents.path,
-    length,
-    ...(exclusive && {
-      address: BigInt(plan.address),
-      conflicts: registry.ownersIn(plan.address, plan.address + lead + length),
-      hint: 'something is mapped there already, and exclusive placement never replaces',
-    }),
-  };
-  try {
-    check(answer as never, exclusive && isOccupied(answer) ? details : { ...details, hint: undefined });
-  } catch (error) {
-    return error;
-  }
-  return undefined;
+function placeOnce(record: MappingRecord, call: Call, placement: Placement) {
+  const { contents, lead, length, fd, pageOffset, anonymous } = call;
+  const sharing = mapFlagsOf(contents, anonymous);
+  return native.map(
+    record.ownerId,
+    placement.address,
+    roundUp(lead + length, pageSize),
+    contents.protection,
+    placement.noReserve ? sharing | flags.bit('MAP_NORESERVE') : sharing,
+    fd,
+    pageOffset,
+    placement.inherit,
+    placement.exclusive,
+  );
 }
 
-const isOccupied = (answer: unknown): boolean =>
-  (answer as { errno?: number }).errno === errnoOf('EEXIST');
+function details(answer: unknown, { contents, lead, length }: Call, placement: Placement) {
+  const { path } = contents;
+  if (codeOf(answer) !== 'EEXIST') return { path, length };
+  const { address } = placement;
+  return {
+    path,
+    length,
+    address: BigInt(address),
+    conflicts: registry.ownersIn(address, address + lead + length),
+    hint: 'something is mapped there already, and exclusive placement never replaces',
+  };
+}
 
 /** Finishes a mapping; when that fails there is none. */
 function orUnmap(mapping: Mapping, finish: () => void): void {
@@ -92,28 +86,28 @@ function orUnmap(mapping: Mapping, finish: () => void): void {
   }
 }
 
-function settleSync(mapping: Mapping, plan: Plan, writable: boolean): Mapping {
+function settleSync(mapping: Mapping, placement: Placement, writable: boolean): Mapping {
   const { start, end, contents } = recordOf(mapping);
   if (start === end) return mapping;
   orUnmap(mapping, () => {
-    if (plan.populate) {
+    if (placement.populate) {
       check(native.populate(start, end - start, writable ? 1 : 0), { path: contents.path });
     }
-    if (plan.lock) mapping.lock();
+    if (placement.lock) mapping.lock();
   });
   return mapping;
 }
 
-async function settle(mapping: Mapping, plan: Plan, writable: boolean): Promise<Mapping> {
+async function settle(mapping: Mapping, placement: Placement, writable: boolean): Promise<Mapping> {
   const { start, end, contents } = recordOf(mapping);
   if (start === end) return mapping;
   const pin = mapping.pin();
   try {
-    if (plan.populate) {
+    if (placement.populate) {
       const populating = native.populateAsync(start, end - start, writable ? 1 : 0);
       await checkLater(populating, { path: contents.path });
     }
-    if (plan.lock) await mapping.lockAsync();
+    if (placement.lock) await mapping.lockAsync();
   } catch (error) {
     pin.release();
     mapping.unmap();
@@ -133,15 +127,18 @@ function recordOf(mapping: Mapping): MappingRecord {
 const populatesForWriting = ({ access }: FilePlan): boolean =>
   access === 'read-write' || access === 'copy-on-write';
 
+/** A file that seems empty may be a pipe, or one of /proc: the kernel says why it cannot be mapped. */
+function mustBeMappable({ fd, path }: OpenFile): void {
+  const probe = native.map(0, 0, pageSize, flags.read, flags.bit('MAP_SHARED'), fd, 0, true, false);
+  check(native.unmap(check(probe, { path }), pageSize));
+}
+
 /** Where a mapping of the file ends, from what was asked and how long the file is. */
 function lengthOf(file: OpenFile, plan: FilePlan, status: FileStatus): number {
   const { offset, length } = plan;
   if (!status.regular) {
     if (length !== undefined) return length;
-    // Not a regular file: a page that the kernel refuses says why better than we could.
-    const probe = native.map(0, 0, pageSize, flags.read, flags.bit('MAP_SHARED'), file.fd, 0, true, false);
-    const base = check(probe, { path: file.path });
-    check(native.unmap(base, pageSize));
+    mustBeMappable(file);
     throw misuse('ARGUMENT', 'the length of a device must be given', {
       argument: 'options.length',
       path: file.path,
@@ -165,23 +162,20 @@ function mapOpen(file: OpenFile, plan: FilePlan): { mapping: Mapping; length: nu
       ? { ...anonymousContents(access, false), path: file.path, fileOffset: offset }
       : fileContents(access, status, { path: file.path, offset });
   if (length === 0) {
-    if (!status.readable) throw new MapError(errnoOf('EACCES'), 'mmap', { path: file.path });
-    return { mapping: inside.create(new MappingRecord(0, 0, 0, 0, contents)), length };
+    mustBeMappable(file);
+    return { mapping: inside.create(new MappingRecord({ start: 0, end: 0, lead: 0, length: 0, contents })), length };
   }
   const snapshot = access === 'snapshot';
   const lead = snapshot ? 0 : offset % pageSize;
-  const mapping = place(
+  const call: Call = {
     contents,
-    {
-      lead,
-      length,
-      mapFlags: mapFlagsOf(contents, snapshot),
-      fd: snapshot ? -1 : file.fd,
-      pageOffset: snapshot ? 0 : offset - lead,
-    },
-    plan,
-  );
-  return { mapping, length };
+    lead,
+    length,
+    anonymous: snapshot,
+    fd: snapshot ? -1 : file.fd,
+    pageOffset: snapshot ? 0 : offset - lead,
+  };
+  return { mapping: place(call, plan.placement), length };
 }
 
 function mustBeWhole(got: number, length: number, file: OpenFile): void {
@@ -221,7 +215,7 @@ export async function mapFile(file: FileLike, options?: MapOptions): Promise<Map
       }
       pin.release();
     }
-    return settle(mapping, plan, populatesForWriting(plan));
+    return settle(mapping, plan.placement, populatesForWriting(plan));
   });
 }
 
@@ -237,7 +231,7 @@ export function mapFileSync(file: FileLike, options?: MapOptions): Mapping {
         mustBeWhole(check(loaded, { path: open.path }), length, open);
       });
     }
-    return settleSync(mapping, plan, populatesForWriting(plan));
+    return settleSync(mapping, plan.placement, populatesForWriting(plan));
   });
 }
 
@@ -249,11 +243,13 @@ export function mapFileSync(file: FileLike, options?: MapOptions): Mapping {
  * `placement: 'exclusive'`. Source: mmap(2).
  */
 export function mapAnonymous(length: number | bigint, options?: AnonymousOptions): Mapping {
-  const plan: AnonymousPlan = anonymousPlan(length, options);
-  const contents = anonymousContents(plan.access, plan.shared);
-  const mapFlags = mapFlagsOf(contents, true);
-  const call = { lead: 0, length: plan.length, mapFlags, fd: -1, pageOffset: 0 };
-  const mapping = place(contents, call, plan);
-  if (!plan.populate && !plan.lock) return mapping;
-  return settleSync(mapping, plan, plan.access !== 'read');
+  const plan = anonymousPlan(length, options);
+  const { placement, access } = plan;
+  const contents = anonymousContents(access, plan.shared);
+  const mapping = place(
+    { contents, lead: 0, length: plan.length, anonymous: true, fd: -1, pageOffset: 0 },
+    placement,
+  );
+  if (!placement.populate && !placement.lock) return mapping;
+  return settleSync(mapping, placement, access !== 'read');
 }

@@ -48,9 +48,10 @@ export interface AnonymousOptions extends PlacementOptions {
   shared?: boolean;
 }
 
-export interface Plan {
+/** PlacementOptions, read. */
+export interface Placement {
   readonly address: number;
-  readonly placement: 'hint' | 'exclusive';
+  readonly exclusive: boolean;
   readonly populate: boolean;
   readonly lock: boolean;
   readonly noReserve: boolean;
@@ -58,7 +59,8 @@ export interface Plan {
   readonly inherit: boolean;
 }
 
-export interface FilePlan extends Plan {
+export interface FilePlan {
+  readonly placement: Placement;
   readonly access: Access;
   readonly offset: number;
   readonly length: number | undefined;
@@ -69,7 +71,8 @@ export interface FilePlan extends Plan {
   readonly writable: boolean;
 }
 
-export interface AnonymousPlan extends Plan {
+export interface AnonymousPlan {
+  readonly placement: Placement;
   readonly access: 'read' | 'read-write';
   readonly length: number;
   readonly shared: boolean;
@@ -123,14 +126,16 @@ function addressOf(given: Given, exclusive: boolean): number {
   return Number(address - rest);
 }
 
-function plan(given: Given): Plan {
-  const placement =
+function placement(given: Given): Placement {
+  const words = ['hint', 'exclusive'] as const;
+  const where =
     given['placement'] === undefined
       ? 'hint'
-      : word('options.placement', given['placement'], ['hint', 'exclusive'] as const);
+      : word('options.placement', given['placement'], words);
+  const exclusive = where === 'exclusive';
   return {
-    placement,
-    address: addressOf(given, placement === 'exclusive'),
+    address: addressOf(given, exclusive),
+    exclusive,
     populate: flag(given, 'populate'),
     lock: flag(given, 'lock'),
     noReserve: flag(given, 'noReserve'),
@@ -139,16 +144,19 @@ function plan(given: Given): Plan {
   };
 }
 
+/** What no options mean: shared, because reading them again would cost as much as the map. */
+const ANYWHERE = placement({});
+
 const access = <Word extends Access>(given: Given, words: readonly Word[], otherwise: Word): Word =>
   given['access'] === undefined ? otherwise : word('options.access', given['access'], words);
 
-export function filePlan(options: unknown): FilePlan {
+function fileOptions(options: unknown): FilePlan {
   const given = read('options', options, FILE);
   const chosen = access(given, ACCESS_WORDS, 'read');
   const create = flag(given, 'create');
   const wanted = size(given, 'size');
   return {
-    ...plan(given),
+    placement: placement(given),
     access: chosen,
     offset: size(given, 'offset') ?? 0,
     length: size(given, 'length'),
@@ -159,16 +167,21 @@ export function filePlan(options: unknown): FilePlan {
   };
 }
 
-const PLAIN: Plan = plan({});
+const WHOLE_FILE = fileOptions(undefined);
+
+export const filePlan = (options: unknown): FilePlan =>
+  options === undefined ? WHOLE_FILE : fileOptions(options);
 
 export function anonymousPlan(length: unknown, options: unknown): AnonymousPlan {
-  const size = bytes('length', length, 1);
-  if (options === undefined) return { ...PLAIN, access: 'read-write', length: size, shared: false };
+  const asked = bytes('length', length, 1);
+  if (options === undefined) {
+    return { placement: ANYWHERE, access: 'read-write', length: asked, shared: false };
+  }
   const given = read('options', options, ANONYMOUS);
   return {
-    ...plan(given),
+    placement: placement(given),
     access: access(given, ['read', 'read-write'] as const, 'read-write'),
-    length: size,
+    length: asked,
     shared: flag(given, 'shared'),
   };
 }

@@ -59,22 +59,6 @@ export function ownedIn(span: Span): { parts: Owned[]; whole: boolean } {
   return { parts, whole: gaps.length === 0 };
 }
 
-/**
- * Runs `call` on each owned part of a range. `hole` is the kernel's code for a range with a page
- * that nobody has mapped.
- */
-export function onOwned(
-  range: RawRange,
-  { syscall, hole }: { syscall: string; hole: string },
-  call: (part: Owned) => void,
-): void {
-  const span = pagesOf(range);
-  if (span === undefined) refuse(hole, syscall, range);
-  const { parts, whole } = ownedIn(span);
-  for (const part of parts) call(part);
-  if (!whole) refuse(hole, syscall, range);
-}
-
 export interface ReplaceOption {
   /** Every mapping that may be overwritten or unmapped. */
   replace?: Mapping | readonly Mapping[];

@@ -28,7 +28,8 @@ export const registry = {
   /** Who owns pages of `length` bytes from `address`, by address. */
   overlapping(address: number | bigint, length: number | bigint): Owner[] {
     const start = page(raw('address', address));
-    return records.ownersIn(start, start + page(raw('length', length)));
+    const size = page(raw('length', length));
+    return size === 0 ? [] : records.ownersIn(start, start + size);
   },
 
   /** Where the kernel's own list disagrees; empty when the two agree. */

@@ -4,6 +4,7 @@ import { native } from './binding.js';
 import { type Access, type Protection } from './flags.js';
 import { flags } from './constants.js';
 import type { Mapping } from './mapping.js';
+import type { Span } from './page.js';
 import { type Entry, Registry } from './registry.js';
 
 export type MappingState = 'mapped' | 'replaced' | 'unmapped';
@@ -31,6 +32,15 @@ export interface ProtectedRun {
   readonly protection: number;
 }
 
+/** Where a mapping is, in pages, and which of their bytes were asked for. */
+export interface Place {
+  readonly start: number;
+  readonly end: number;
+  readonly lead: number;
+  readonly length: number;
+  readonly contents: Contents;
+}
+
 let lastOwner = 0;
 
 //   start        start + lead          start + lead + length       end
@@ -41,7 +51,7 @@ export class MappingRecord implements Entry<Mapping> {
   readonly ownerId: number;
   start: number;
   end: number;
-  readonly lead: number;
+  lead: number;
   length: number;
   contents: Contents;
   state: MappingState = 'mapped';
@@ -51,16 +61,9 @@ export class MappingRecord implements Entry<Mapping> {
   pins = 0;
   pending: string | undefined = undefined;
   pendingCount = 0;
-  runs: ProtectedRun[] | undefined = undefined;
+  runs: readonly ProtectedRun[] | undefined = undefined;
 
-  constructor(
-    start: number,
-    end: number,
-    lead: number,
-    length: number,
-    contents: Contents,
-    ownerId?: number,
-  ) {
+  constructor({ start, end, lead, length, contents }: Place, ownerId?: number) {
     this.start = start;
     this.end = end;
     this.lead = lead;
@@ -91,16 +94,36 @@ export class MappingRecord implements Entry<Mapping> {
   }
 
   setProtection(start: number, end: number, protection: number): void {
+    if (start === end) return;
     const outside = this.protections().flatMap((run) => [
       { ...run, end: Math.min(run.end, start) },
       { ...run, start: Math.max(run.start, end) },
     ]);
-    const runs = [...outside, { start, end, protection }]
-      .filter((run) => run.start < run.end)
-      .sort((a, b) => a.start - b.start);
+    const runs = [...outside, { start, end, protection }].filter((run) => run.start < run.end);
+    this.setRuns(runs.sort((a, b) => a.start - b.start));
+  }
+
+  /** Runs that cover the pages, ascending. */
+  setRuns(runs: readonly ProtectedRun[]): void {
+    const protection = runs[0]?.protection ?? this.contents.protection;
     const uniform = runs.every((run) => run.protection === protection);
     this.runs = uniform ? undefined : runs;
     if (uniform) this.contents = { ...this.contents, protection };
+  }
+
+  /** The runs of pages [from.start, from.end) as they are once moved to `to`; grown at its end. */
+  runsMoved(from: Span, to: Span): ProtectedRun[] {
+    const by = to.start - from.start;
+    const moved = this.protections()
+      .filter((run) => run.start < from.end && run.end > from.start)
+      .map(({ start, end, protection }) => ({
+        start: Math.max(start, from.start) + by,
+        end: Math.min(end, from.end) + by,
+        protection,
+      }))
+      .filter((run) => run.start < to.end);
+    const last = moved.pop();
+    return last === undefined ? [] : [...moved, { ...last, end: to.end }];
   }
 
   get protectionWord(): Protection | 'mixed' {

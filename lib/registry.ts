@@ -33,6 +33,11 @@ export class Registry<Owner, Item extends Entry<Owner>> {
     return this.#entries.remove(entry);
   }
 
+  /** True when some entry touches [start, end). */
+  touches(start: number, end: number): boolean {
+    return this.#entries.touches(start, end);
+  }
+
   entryAt(address: number): Item | undefined {
     return this.#entries.at(address);
   }

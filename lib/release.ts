@@ -2,6 +2,7 @@
 import { check, native } from './binding.js';
 import { inside } from './inside.js';
 import { disown, reapLater } from './lifetime.js';
+import { type Span } from './page.js';
 import { MappingRecord } from './record.js';
 
 /** Unmaps a whole mapping. */
@@ -11,18 +12,21 @@ export function releaseAll(record: MappingRecord): void {
     record.state = 'unmapped';
     return;
   }
-  const retired = check(native.unmap(start, end - start), { address: BigInt(start) });
+  const retired = unmapPages(start, end);
   disown(record, 'unmapped');
   if (retired) reapLater();
 }
 
+function unmapPages(start: number, end: number): boolean {
+  const answer = native.unmap(start, end - start);
+  return typeof answer === 'boolean' ? answer : check(answer, { address: BigInt(start) });
+}
+
 /** Unmaps a part of a mapping: pages [start, end) of it. */
 export function releasePart(record: MappingRecord, start: number, end: number): void {
-  const owner = record.owner;
-  const retired = check(native.unmap(start, end - start), { address: BigInt(start) });
-  carve(record, start, end, 'unmapped');
+  const retired = unmapPages(start, end);
+  carve(record, { start, end }, 'unmapped');
   if (retired) reapLater();
-  owner?.emit('unmap');
 }
 
 /**
@@ -33,8 +37,7 @@ export function releasePart(record: MappingRecord, start: number, end: number): 
  */
 export function carve(
   record: MappingRecord,
-  start: number,
-  end: number,
+  { start, end }: Span,
   state: 'replaced' | 'unmapped',
 ): void {
   const owner = record.owner;
@@ -55,17 +58,9 @@ function partOf(record: MappingRecord, start: number, end: number): MappingRecor
   const skipped = address - record.address;
   const { contents } = record;
   const file = contents.fileInode >= 0;
-  const part = new MappingRecord(
-    start,
-    end,
-    address - start,
-    last - address,
-    file ? { ...contents, fileOffset: contents.fileOffset + skipped } : contents,
-    record.ownerId,
-  );
-  const runs = record.runs?.filter((run) => run.start < end && run.end > start);
-  for (const run of runs ?? []) {
-    part.setProtection(Math.max(run.start, start), Math.min(run.end, end), run.protection);
-  }
+  const shown = file ? { ...contents, fileOffset: contents.fileOffset + skipped } : contents;
+  const place = { start, end, lead: address - start, length: last - address, contents: shown };
+  const part = new MappingRecord(place, record.ownerId);
+  if (record.runs !== undefined) part.setRuns(record.runsMoved(part, part));
   return part;
 }

@@ -65,15 +65,25 @@ export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping 
     ),
   );
   const destroyed = isDestroyed(answer);
-  if (destroyed) for (const victim of victims) carve(victim, target.start, target.end, 'unmapped');
+  if (destroyed) for (const victim of victims) carve(victim, target, 'unmapped');
   const base = check(answer, { address: range.address, length: Number(size) });
   const replaced = victims.map(({ owner }) => owner);
-  for (const victim of victims) carve(victim, target.start, target.end, 'replaced');
+  for (const victim of victims) carve(victim, target, 'replaced');
   const mapping = settle(source, moved, { from, to: { start: base, end: base + span }, stays });
-  moved.length = whole ? Number(size) - moved.lead : Number(size);
+  unhide(moved, Number(size));
   for (const victim of replaced) victim?.emit('replace');
   reapLater();
   return mapping;
+}
+
+/** The caller spoke of pages: what lay hidden before the first byte is in the mapping now. */
+function unhide(record: MappingRecord, length: number): void {
+  const { contents, lead } = record;
+  if (contents.fileInode >= 0 && lead > 0) {
+    record.contents = { ...contents, fileOffset: contents.fileOffset - lead };
+  }
+  record.lead = 0;
+  record.length = length;
 }
 
 /** The one mapping that the range lies in. */
@@ -89,7 +99,8 @@ function copyOf(source: MappingRecord, from: Span, length: number): MappingRecor
   const { contents } = source;
   const skipped = from.start - source.start;
   const offset = contents.fileInode < 0 ? 0 : contents.fileOffset - source.lead + skipped;
-  return new MappingRecord(from.start, from.end, 0, length, { ...contents, fileOffset: offset });
+  const shown = { ...contents, fileOffset: offset };
+  return new MappingRecord({ ...from, lead: 0, length, contents: shown });
 }
 
 interface Move {
@@ -101,16 +112,19 @@ interface Move {
 function settle(source: MappingRecord, moved: MappingRecord, { from, to, stays }: Move): Mapping {
   const owner = source.owner;
   if (moved === source && owner !== undefined) {
+    const runs = source.runsMoved(from, to);
     registry.remove(source);
     source.start = to.start;
     source.end = to.end;
-    source.runs = undefined;
     registry.insert(source);
+    source.setRuns(runs);
     return owner;
   }
-  if (!stays) carve(source, from.start, from.end, 'unmapped');
+  const runs = source.runsMoved({ ...from, end: Math.max(from.end, source.end) }, to);
+  if (!stays) carve(source, from, 'unmapped');
   moved.start = to.start;
   moved.end = to.end;
+  moved.setRuns(runs);
   return inside.create(moved);
 }
 

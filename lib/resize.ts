@@ -1,9 +1,10 @@
 // Makes a mapping longer or shorter, and its file longer where that is needed.
 import { check, codeOf, isDestroyed, native, pageSize } from './binding.js';
+import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import { type OpenFile, growFileSync, statusOf, tooShort, withFileSync } from './file.js';
 import { disown, reapLater, withRoom } from './lifetime.js';
-import { roundUp } from './page.js';
+import { type Span, roundUp } from './page.js';
 import { type MappingRecord, registry } from './record.js';
 
 export function resizeMapping(record: MappingRecord, length: number): void {
@@ -20,11 +21,14 @@ export function resizeMapping(record: MappingRecord, length: number): void {
   if (checkLast) undoIfTooLong(record, before);
 }
 
-function move(record: MappingRecord, start: number, end: number): void {
+/** Brings the books up to date: the pages of `record` are at `to` now, cut or grown at the end. */
+function move(record: MappingRecord, to: Span): void {
+  const runs = record.runsMoved(record, to);
   registry.remove(record);
-  record.start = start;
-  record.end = end;
+  record.start = to.start;
+  record.end = to.end;
   registry.insert(record);
+  record.setRuns(runs);
 }
 
 function grow(record: MappingRecord, length: number, span: number): void {
@@ -32,27 +36,16 @@ function grow(record: MappingRecord, length: number, span: number): void {
   const answer = withRoom(() => native.grow(start, end - start, span, true));
   if (isDestroyed(answer)) disown(record, 'unmapped');
   const base = check(answer, { address: BigInt(record.address), length });
-  move(record, base, base + span);
-  if (record.runs !== undefined) shiftRuns(record, base - start);
+  move(record, { start: base, end: base + span });
   record.length = length;
   reapLater();
-}
-
-function shiftRuns(record: MappingRecord, by: number): void {
-  const runs = record.runs?.map((run) => ({ ...run, start: run.start + by, end: run.end + by }));
-  const last = runs?.pop();
-  if (last !== undefined) runs?.push({ ...last, end: record.end });
-  record.runs = runs;
 }
 
 function shrink(record: MappingRecord, length: number, span: number): void {
   const cut = record.start + span;
   if (cut < record.end) {
     check(native.unmap(cut, record.end - cut), { address: BigInt(record.address), length });
-    record.runs = record.runs
-      ?.filter((run) => run.start < cut)
-      .map((run) => ({ ...run, end: Math.min(run.end, cut) }));
-    move(record, record.start, cut);
+    move(record, { start: record.start, end: cut });
     reapLater();
   }
   native.detach(record.start, record.end - record.start);
@@ -66,9 +59,16 @@ function makeFileLongEnough(record: MappingRecord, length: number): boolean {
   const { path } = contents;
   if (path === undefined) return true;
   const writable = contents.access === 'read-write';
-  return withFileSync(path, { writable, create: false }, (file) =>
-    sameFileLongEnough(record, length, file),
-  );
+  try {
+    return withFileSync(path, { writable, create: false }, (file) =>
+      sameFileLongEnough(record, length, file),
+    );
+  } catch (error) {
+    // The name is gone, or no longer ours to open: only the mapping itself can be asked.
+    const { syscall } = error as { syscall?: string };
+    if (syscall === 'open') return true;
+    throw error;
+  }
 }
 
 function sameFileLongEnough(record: MappingRecord, length: number, file: OpenFile): boolean {
@@ -88,6 +88,8 @@ function sameFileLongEnough(record: MappingRecord, length: number, file: OpenFil
 /** Touches the last page through the kernel: EFAULT says that it lies past the end of the file. */
 function undoIfTooLong(record: MappingRecord, before: number): void {
   const { length, lead } = record;
+  const last = record.address + length - 1;
+  if (!record.allows(flags.read, last, last + 1)) return;
   const probe = native.copyOut(record.start, lead + length - 1, new Uint8Array(1));
   if (codeOf(probe) !== 'EFAULT') return;
   shrink(record, before, roundUp(lead + before, pageSize));

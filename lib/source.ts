@@ -11,15 +11,6 @@ export type Source =
   | { file: FileLike; offset?: number | bigint; length?: number | bigint; access?: Access }
   | { anonymous: number | bigint; access?: Access };
 
-/** The arguments of one mmap call. */
-export interface Request {
-  readonly contents: Contents;
-  readonly mapFlags: number;
-  readonly fd: number;
-  /** Offset in the file, down to a page. */
-  readonly pageOffset: number;
-}
-
 export type ParsedSource =
   | { kind: 'file'; file: FileLike; offset: number; length: number | undefined; access: Access }
   | { kind: 'anonymous'; length: number; access: Access };
@@ -50,19 +41,22 @@ export function parseSource(source: unknown): ParsedSource {
   };
 }
 
-export function anonymousContents(access: Access, shared: boolean): Contents {
-  return {
-    access,
-    protection: access === 'read' ? flags.read : flags.read | flags.write,
-    shared,
-    path: undefined,
-    fileOffset: 0,
-    inode: shared ? -1 : 0,
-    fileInode: -1,
-    fileDevice: -1,
-    backing: access === 'snapshot' ? 'copy' : 'kernel',
-  };
-}
+const anonymous = (access: Access, shared: boolean): Contents => ({
+  access,
+  protection: access === 'read' ? flags.read : flags.read | flags.write,
+  shared,
+  path: undefined,
+  fileOffset: 0,
+  inode: shared ? -1 : 0,
+  fileInode: -1,
+  fileDevice: -1,
+  backing: access === 'snapshot' ? 'copy' : 'kernel',
+});
+
+const PRIVATE_MEMORY = anonymous('read-write', false);
+
+export const anonymousContents = (access: Access, shared: boolean): Contents =>
+  access === 'read-write' && !shared ? PRIVATE_MEMORY : anonymous(access, shared);
 
 export function fileContents(
   access: Access,
@@ -82,8 +76,10 @@ export function fileContents(
   };
 }
 
+const SHARED = flags.bit('MAP_SHARED');
+const PRIVATE = flags.bit('MAP_PRIVATE');
+const ANON = flags.bit('MAP_ANON');
+
 /** The MAP_* bits of some contents. */
-export function mapFlagsOf(contents: Contents, anonymous: boolean): number {
-  const sharing = contents.shared ? flags.bit('MAP_SHARED') : flags.bit('MAP_PRIVATE');
-  return sharing | (anonymous ? flags.bit('MAP_ANON') : 0);
-}
+export const mapFlagsOf = (contents: Contents, isAnonymous: boolean): number =>
+  (contents.shared ? SHARED : PRIVATE) | (isAnonymous ? ANON : 0);

@@ -3,16 +3,17 @@
 import { check, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
 import { misuse } from './errors.js';
+import { type FileStatus, statusOf } from './file.js';
 import { inside } from './inside.js';
 import { withRoom } from './lifetime.js';
 import type { Mapping } from './mapping.js';
 import {
+  type Owned,
   type RawRange,
   type ReplaceOption,
   isAligned,
   mustBeIdle,
   named,
-  onOwned,
   ownedIn,
   pagesOf,
   refuse,
@@ -34,14 +35,22 @@ const rawRange = (address: unknown, length: unknown): RawRange => ({
   length: raw('length', length),
 });
 
+/** For a descriptor that is none, mmap itself says so. */
+function statusIfOpen(fd: number): FileStatus | undefined {
+  try {
+    return statusOf({ fd, path: undefined });
+  } catch {
+    return undefined;
+  }
+}
+
 /** What a raw mmap shows, from its bits and descriptor. */
 function contentsOf(protection: number, mapFlags: number, place: { fd: number; offset: bigint }): Contents {
   const type = mapFlags & (constants['MAP_TYPE'] ?? 0xf);
   const shared = type !== flags.bit('MAP_PRIVATE');
   const anonymous = (mapFlags & flags.bit('MAP_ANON')) !== 0;
   const writable = (protection & flags.write) !== 0;
-  const status = anonymous ? undefined : native.fileStatus(place.fd);
-  const row = status instanceof Object && 'length' in status ? status : undefined;
+  const status = anonymous ? undefined : statusIfOpen(place.fd);
   const access = !writable ? 'read' : shared || anonymous ? 'read-write' : 'copy-on-write';
   return {
     access,
@@ -49,9 +58,9 @@ function contentsOf(protection: number, mapFlags: number, place: { fd: number; o
     shared,
     path: undefined,
     fileOffset: anonymous ? 0 : Number(place.offset),
-    inode: anonymous && !shared ? 0 : row?.[4] === 1 ? (row[1] ?? -1) : -1,
-    fileInode: row?.[1] ?? -1,
-    fileDevice: row?.[2] ?? -1,
+    inode: anonymous && !shared ? 0 : status?.stableInode === true ? status.inode : -1,
+    fileInode: status?.inode ?? -1,
+    fileDevice: status?.device ?? -1,
     backing: 'kernel',
   };
 }
@@ -102,8 +111,8 @@ interface Call {
   readonly offset: bigint;
 }
 
-/** Above what a double holds exactly no length can be mapped: the kernel says ENOMEM of all. */
-const clamped = (length: bigint): number => Number(length > 2n ** 53n - 1n ? 2n ** 53n - 1n : length);
+/** No address space is longer: the kernel says ENOMEM of this and of all above. */
+const clamped = (length: bigint): number => Number(length > 2n ** 62n ? 2n ** 62n : length);
 
 function mapAt(call: Call, exclusive: boolean): Mapping {
   const { range, bits, fd } = call;
@@ -112,7 +121,13 @@ function mapAt(call: Call, exclusive: boolean): Mapping {
   }
   const hint = range.address >= 2n ** 63n ? 0n : range.address - (range.address % BigInt(pageSize));
   const contents = contentsOf(bits, call.flags, call);
-  const record = new MappingRecord(0, 0, 0, Number(range.length), contents);
+  const record = new MappingRecord({
+    start: 0,
+    end: 0,
+    lead: 0,
+    length: Number(range.length),
+    contents,
+  });
   const answer = withRoom(() =>
     native.map(
       record.ownerId,
@@ -148,7 +163,12 @@ function mapOver(call: Call, names: readonly Mapping[]): Mapping {
   if (span === undefined) refuse('ENOMEM', 'mmap', range);
   const victims = victimsIn(span, names);
   const contents = contentsOf(bits, call.flags, call);
-  const record = new MappingRecord(span.start, span.end, 0, Number(range.length), contents);
+  const record = new MappingRecord({
+    ...span,
+    lead: 0,
+    length: Number(range.length),
+    contents,
+  });
   const owners = Float64Array.from(victims, ({ ownerId }) => ownerId);
   const answer = native.overlay(
     record.ownerId,
@@ -168,7 +188,7 @@ function mapOver(call: Call, names: readonly Mapping[]): Mapping {
   }
   const mappings = victims.map(({ owner }) => owner);
   for (const victim of victims) {
-    carve(victim, span.start, span.end, destroyed ? 'unmapped' : 'replaced');
+    carve(victim, span, destroyed ? 'unmapped' : 'replaced');
   }
   if (destroyed) check(answer, { address: range.address, length: Number(range.length) });
   const mapping = inside.create(record);
@@ -190,15 +210,13 @@ export function munmap(address: Numeric, length: Numeric, options?: ReplaceOptio
   const { parts } = ownedIn(span);
   if (parts.length === 0 && isBeyondUserSpace(span.end)) refuse('EINVAL', 'munmap', range);
   for (const part of parts) victimsIn(part, names);
+  const owners = parts.map(({ record }) => record.owner);
   for (const { record, start, end } of parts) {
-    if (start !== record.start || end !== record.end) {
-      releasePart(record, start, end);
-      continue;
-    }
-    const mapping = record.owner;
-    releaseAll(record);
-    mapping?.emit('unmap');
+    if (start === record.start && end === record.end) releaseAll(record);
+    else releasePart(record, start, end);
   }
+  // Only now: a listener may map and unmap as it likes.
+  for (const owner of owners) owner?.emit('unmap');
 }
 
 /** 47 bits on x86-64, where larger addresses come only to those who ask; 48 and more elsewhere. */
@@ -210,26 +228,29 @@ export function mprotect(address: Numeric, length: Numeric, protection: number):
   const range = rawRange(address, length);
   const bits = int('protection', protection);
   if (!isAligned(range.address)) refuse('EINVAL', 'mprotect', range);
-  if (range.length === 0n) {
+  const judge = (): void => {
     check(native.protect(Number(range.address), 0, bits));
-    return;
-  }
-  onEach(range, 'mprotect', ({ record, start, end }) => {
+    // Linux looks at the bits only when there are pages.
+    if ((bits & ~PROTECTIONS) !== 0) refuse('EINVAL', 'mprotect', range);
+  };
+  onEach(range, { syscall: 'mprotect', judge }, ({ record, start, end }) => {
     check(native.protect(start, end - start, bits), { address: range.address });
     record.setProtection(start, end, bits);
   });
 }
+
+const PROTECTIONS = Object.entries(constants).reduce(
+  (bits, [name, value]) => (name.startsWith('PROT_') ? bits | value : bits),
+  0,
+);
 
 /** msync(2): MS_SYNC waits for the disk, MS_ASYNC does not. Blocks; `Mapping.flush` does not. */
 export function msync(address: Numeric, length: Numeric, syncFlags: number): void {
   const range = rawRange(address, length);
   const bits = int('flags', syncFlags);
   if (!isAligned(range.address)) refuse('EINVAL', 'msync', range);
-  if (range.length === 0n) {
-    check(native.sync(Number(range.address), 0, bits));
-    return;
-  }
-  onEach(range, 'msync', ({ start, end }) => {
+  const judge = (): void => void check(native.sync(Number(range.address), 0, bits));
+  onEach(range, { syscall: 'msync', judge }, ({ start, end }) => {
     check(native.sync(start, end - start, bits), { address: range.address });
   });
 }
@@ -239,11 +260,9 @@ export function madvise(address: Numeric, length: Numeric, advice: number): void
   const range = rawRange(address, length);
   const bits = int('advice', advice);
   if (!isAligned(range.address)) refuse('EINVAL', 'madvise', range);
-  if (range.length === 0n) {
-    check(native.advise(Number(range.address), 0, bits));
-    return;
-  }
-  onEach(range, 'madvise', ({ record, start, end }) => {
+  refuseWrapped(range, 'madvise');
+  const judge = (): void => void check(native.advise(Number(range.address), 0, bits));
+  onEach(range, { syscall: 'madvise', judge }, ({ record, start, end }) => {
     if (mustStay.has(bits)) mustBeIdle(record);
     check(native.advise(start, end - start, bits), { address: range.address });
   });
@@ -256,14 +275,18 @@ const mustStay: ReadonlySet<number> = new Set(
 
 /** mlock(2). The address need not be aligned: it is rounded down, as Linux does. */
 export function mlock(address: Numeric, length: Numeric): void {
-  onEach(rawRange(address, length), 'mlock', ({ start, end }) => {
+  const range = rawRange(address, length);
+  refuseWrapped(range, 'mlock');
+  onEach(range, { syscall: 'mlock' }, ({ start, end }) => {
     check(native.lock(start, end - start, 0));
   });
 }
 
 /** munlock(2). */
 export function munlock(address: Numeric, length: Numeric): void {
-  onEach(rawRange(address, length), 'munlock', ({ start, end }) => {
+  const range = rawRange(address, length);
+  refuseWrapped(range, 'munlock');
+  onEach(range, { syscall: 'munlock' }, ({ start, end }) => {
     check(native.unlock(start, end - start, 0));
   });
 }
@@ -274,17 +297,43 @@ export function mincore(address: Numeric, length: Numeric): Uint8Array {
   if (!isAligned(range.address)) refuse('EINVAL', 'mincore', range);
   const span = pagesOf(range);
   if (span === undefined) refuse('ENOMEM', 'mincore', range);
+  const { parts, whole } = ownedIn(span);
+  if (!whole) refuse('ENOMEM', 'mincore', range);
   const states = new Uint8Array((span.end - span.start) / pageSize);
-  onEach(range, 'mincore', ({ start, end }) => {
+  for (const { start, end } of parts) {
     const first = (start - span.start) / pageSize;
     check(native.residency(start, end - start, states.subarray(first)));
-  });
+  }
   return states;
 }
 
+interface Calling {
+  readonly syscall: string;
+  /** Asks the kernel about the arguments alone. */
+  readonly judge?: () => void;
+}
+
 /** Runs a call on each owned part of a range; a hole is ENOMEM once the parts are done. */
-function onEach(range: RawRange, syscall: string, call: Parameters<typeof onOwned>[2]): void {
-  if (range.length > 0n) onOwned(range, { syscall, hole: 'ENOMEM' }, call);
+function onEach(
+  range: RawRange,
+  { syscall, judge }: Calling,
+  call: (part: Owned) => void,
+): void {
+  if (range.length === 0n) {
+    judge?.();
+    return;
+  }
+  const span = pagesOf(range);
+  const { parts, whole } = span === undefined ? { parts: [], whole: false } : ownedIn(span);
+  for (const part of parts) call(part);
+  if (whole) return;
+  judge?.();
+  refuse('ENOMEM', syscall, range);
+}
+
+/** address + length past 2^64: EINVAL where Linux checks it before it looks for pages. */
+function refuseWrapped(range: RawRange, syscall: string): void {
+  if (range.address + range.length >= 2n ** 64n) refuse('EINVAL', syscall, range);
 }
 
 /**

@@ -163,15 +163,16 @@ export function byteView(name: string, value: unknown): Uint8Array {
   if (!ArrayBuffer.isView(value)) {
     throw argument(name, 'a Buffer, TypedArray or DataView', value);
   }
-  if (value.byteLength === 0) attached(name, value);
+  mustBeAttached(name, value);
   return value.constructor === Uint8Array || Buffer.isBuffer(value)
     ? (value as Uint8Array)
     : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
-function attached(name: string, value: ArrayBufferView): void {
+/** A detached TypedArray is empty; a detached DataView throws when asked for its length. */
+function mustBeAttached(name: string, value: ArrayBufferView): void {
   try {
-    new Uint8Array(value.buffer);
+    if (value.byteLength === 0) new Uint8Array(value.buffer);
   } catch {
     throw argument(name, 'attached (it was transferred, or its mapping was unmapped)', value);
   }
@@ -181,7 +182,9 @@ export function signal(value: unknown): AbortSignal | undefined {
   if (value === undefined) return undefined;
   // By shape, as Node does: a signal may come from another realm.
   const shaped = typeof value === 'object' && value !== null && 'aborted' in value;
-  if (shaped && 'addEventListener' in value) return value as AbortSignal;
+  if (shaped && 'throwIfAborted' in value && typeof value.throwIfAborted === 'function') {
+    return value as AbortSignal;
+  }
   throw argument('signal', 'an AbortSignal', value);
 }
 

@@ -6,24 +6,35 @@
 
 #include <cmath>
 
+#include "environment.h"
 #include "failure.h"
 
 namespace memmap {
 
 class Args {
  public:
-  explicit Args(const Napi::CallbackInfo& info) : info_(info) {}
+  Args(napi_env env, napi_callback_info info) : env_(env) {
+    void* data = nullptr;
+    size_t count = kMost;
+    // What was not given is undefined.
+    napi_get_cb_info(env, info, &count, values_, nullptr, &data);
+    environment_ = static_cast<Environment*>(data);
+  }
 
   [[nodiscard]] bool ok() const { return bad_ < 0; }
+  [[nodiscard]] Napi::Env env() const { return Napi::Env(env_); }
+  [[nodiscard]] Environment& environment() const { return *environment_; }
+  [[nodiscard]] Napi::Value value(size_t index) const { return {env_, values_[index]}; }
+  [[nodiscard]] napi_value number(double value) const { return Napi::Number::New(env_, value); }
 
-  // A whole number from 0 to `most`; page-aligned addresses above 2^53 are exact as doubles.
+  // Whole numbers from 0; page-aligned ones above 2^53 are exact as doubles.
   uintptr_t address(size_t index) { return static_cast<uintptr_t>(whole(index, kMostAddress)); }
-  size_t size(size_t index) { return static_cast<size_t>(whole(index, kMostSafe)); }
-  uint64_t offset(size_t index) { return static_cast<uint64_t>(whole(index, kMostSafe)); }
-  double id(size_t index) { return whole(index, kMostSafe); }
+  size_t size(size_t index) { return static_cast<size_t>(whole(index, kMostAddress)); }
+  uint64_t offset(size_t index) { return static_cast<uint64_t>(whole(index, kMostOffset)); }
+  double id(size_t index) { return whole(index, kMostId); }
 
   int integer(size_t index) {
-    const double value = number(index);
+    const double value = read(index);
     if (!(value >= -2147483648.0 && value <= 2147483647.0) || std::trunc(value) != value) {
       return fail(index);
     }
@@ -32,7 +43,7 @@ class Args {
 
   bool boolean(size_t index) {
     bool value = false;
-    if (napi_get_value_bool(info_.Env(), info_[index], &value) != napi_ok) return fail(index) != 0;
+    if (napi_get_value_bool(env_, values_[index], &value) != napi_ok) return fail(index) != 0;
     return value;
   }
 
@@ -45,7 +56,7 @@ class Args {
     napi_typedarray_type type = napi_uint8_array;
     size_t length = 0;
     void* data = nullptr;
-    const napi_status got = napi_get_typedarray_info(info_.Env(), info_[index], &type, &length,
+    const napi_status got = napi_get_typedarray_info(env_, values_[index], &type, &length,
                                                      &data, nullptr, nullptr);
     if (got != napi_ok || type != napi_uint8_array) {
       fail(index);
@@ -54,47 +65,50 @@ class Args {
     return {static_cast<uint8_t*>(data), length};
   }
 
-  // Owner ids, as a Float64Array.
-  struct Ids {
-    const double* data = nullptr;
+  // A Float64Array: owner ids, or numbers to fill in.
+  struct Numbers {
+    double* data = nullptr;
     size_t count = 0;
-    [[nodiscard]] bool has(double id) const {
+    [[nodiscard]] bool has(double number) const {
       for (size_t i = 0; i < count; ++i) {
-        if (data[i] == id) return true;
+        if (data[i] == number) return true;
       }
       return false;
     }
   };
-  Ids ids(size_t index) {
+  Numbers numbers(size_t index) {
     napi_typedarray_type type = napi_float64_array;
     size_t count = 0;
     void* data = nullptr;
-    const napi_status got = napi_get_typedarray_info(info_.Env(), info_[index], &type, &count,
+    const napi_status got = napi_get_typedarray_info(env_, values_[index], &type, &count,
                                                      &data, nullptr, nullptr);
     if (got != napi_ok || type != napi_float64_array) {
       fail(index);
       return {};
     }
-    return {static_cast<const double*>(data), count};
+    return {static_cast<double*>(data), count};
   }
 
-  Napi::Value failure() {
-    return to_failure(info_.Env(), Outcome(Refusal::kArgument, static_cast<uintptr_t>(bad_)));
+  napi_value failure() const {
+    return to_failure(env_, Outcome(Refusal::kArgument, static_cast<uintptr_t>(bad_)));
   }
 
  private:
-  static constexpr double kMostSafe = 9007199254740991.0;          // 2^53 - 1
-  static constexpr double kMostAddress = 9223372036854775807.0;    // 2^63: above any user space
+  static constexpr size_t kMost = 10;  // arguments of the longest call
+  static constexpr double kMostId = 9007199254740992.0;           // 2^53
+  static constexpr double kMostAddress = 9223372036854775808.0;   // 2^63: above any user space
+  static constexpr double kMostOffset = 18446744073709551616.0;   // 2^64
 
-  double number(size_t index) {
+  double read(size_t index) {
     double value = 0;
-    if (napi_get_value_double(info_.Env(), info_[index], &value) != napi_ok) fail(index);
+    if (napi_get_value_double(env_, values_[index], &value) != napi_ok) fail(index);
     return value;
   }
 
-  double whole(size_t index, double most) {
-    const double value = number(index);
-    if (!(value >= 0 && value < most) || std::trunc(value) != value) return fail(index);
+  // From 0 to, not including, `limit`.
+  double whole(size_t index, double limit) {
+    const double value = read(index);
+    if (!(value >= 0 && value < limit) || std::trunc(value) != value) return fail(index);
     return value;
   }
 
@@ -103,7 +117,9 @@ class Args {
     return 0;
   }
 
-  const Napi::CallbackInfo& info_;
+  napi_env env_;
+  Environment* environment_ = nullptr;
+  napi_value values_[kMost];
   int bad_ = -1;
 };
 

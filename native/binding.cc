@@ -9,15 +9,15 @@ namespace memmap {
 namespace {
 
 void cleanup(void* data) {
-  auto* environment = static_cast<space::Environment*>(data);
+  auto* environment = static_cast<Environment*>(data);
   space::leave(*environment);
   delete environment;
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  auto* environment = new space::Environment{env, {}, {}};
+  auto* environment = new Environment{env, {}, {}};
   napi_add_env_cleanup_hook(env, cleanup, environment);
-  calls::add_to(env, exports, environment);
+  calls::add_to(exports, environment);
   exports.Set("constants", constants(env));
   exports.Set("pageSize", Napi::Number::New(env, static_cast<double>(sys::page_size())));
   return exports;

@@ -249,19 +249,15 @@ void reap(Claims& claims, bool all) {
   const bool aged = now - state.quarantine.front().since > kQuarantineMs;
   if (!all && !crowded && !aged) return;
 
-  // Crowded: the older half goes, so that the cost is paid once for many.
+  // Crowded: the older half goes, so that the cost is paid once for many. Oldest first in line.
   size_t take = all ? waiting : crowded ? waiting / 2 : 0;
   std::vector<Range> going;
-  std::deque<Quarantined> staying;
-  for (const Quarantined& entry : state.quarantine) {
-    const bool due = take > 0 || now - entry.since > kQuarantineMs;
+  while (!state.quarantine.empty() &&
+         (take > 0 || now - state.quarantine.front().since > kQuarantineMs)) {
     if (take > 0) --take;
-    if (due) {
-      going.push_back(entry.pages);
-      state.quarantined_bytes -= entry.pages.size();
-    } else {
-      staying.push_back(entry);
-    }
+    going.push_back(state.quarantine.front().pages);
+    state.quarantined_bytes -= going.back().size();
+    state.quarantine.pop_front();
   }
   std::sort(going.begin(), going.end(), [](Range a, Range b) { return a.begin < b.begin; });
   for (size_t first = 0; first < going.size();) {
@@ -269,16 +265,15 @@ void reap(Claims& claims, bool all) {
     while (last + 1 < going.size() && going[last + 1].begin == going[last].end) ++last;
     const bool gone = sys::unmap({going[first].begin, going[last].end}).ok();
     for (size_t i = first; i <= last; ++i) {
+      Claim& claim = *claims.at(going[i].begin);
       if (gone) {
-        claims.remove(*claims.at(going[i].begin));
+        claims.remove(claim);
       } else {
-        staying.push_back({going[i], now});
-        state.quarantined_bytes += going[i].size();
+        quarantine(claim);
       }
     }
     first = last + 1;
   }
-  state.quarantine.swap(staying);
 }
 
 Retired retired(Claims&) { return {limbo().quarantine.size(), limbo().quarantined_bytes}; }

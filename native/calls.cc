@@ -5,56 +5,13 @@
 #include <vector>
 
 #include "buffers.h"
+#include "space.h"
 #include "weak.h"
 #include "work.h"
 
-namespace memmap {
+namespace memmap::calls {
 
 namespace {
-const char* text_of(Refusal refusal) {
-  switch (refusal) {
-    case Refusal::kForeign:
-      return "foreign";
-    case Refusal::kRetired:
-      return "retired";
-    case Refusal::kUnnamed:
-      return "unnamed";
-    case Refusal::kArgument:
-      return "argument";
-    case Refusal::kNoExternal:
-      return "no-external";
-    case Refusal::kLimit:
-      return "limit";
-    case Refusal::kNone:
-      break;
-  }
-  return "none";
-}
-}  // namespace
-
-Napi::Value to_failure(Napi::Env env, const Outcome& outcome) {
-  if (outcome.ok()) return env.Undefined();
-  Napi::Object failure = Napi::Object::New(env);
-  failure.Set("errno", Napi::Number::New(env, -outcome.status.error));
-  failure.Set("syscall", Napi::String::New(env, outcome.status.syscall));
-  if (outcome.refusal != Refusal::kNone) {
-    failure.Set("refusal", Napi::String::New(env, text_of(outcome.refusal)));
-    failure.Set("at", Napi::Number::New(env, static_cast<double>(outcome.at)));
-  }
-  if (outcome.destroyed) failure.Set("destroyed", Napi::Boolean::New(env, true));
-  return failure;
-}
-
-namespace calls {
-namespace {
-
-using Info = Napi::CallbackInfo;
-
-space::Environment& environment(const Info& info) {
-  return *static_cast<space::Environment*>(info.Data());
-}
-
-Napi::Value number(const Info& info, double value) { return Napi::Number::New(info.Env(), value); }
 
 // The pages that hold [args[first], + args[first + 1]). False: they leave the address space.
 struct Span {
@@ -75,6 +32,16 @@ Span pages_of(Args& args, size_t first) {
   return span;
 }
 
+// The same for what gives pages away: some pages, from the first byte of one.
+Span pages_at(Args& args) {
+  Span span = pages_of(args, 0);
+  const bool aligned = args.address(0) == span.pages.begin;
+  if (span.outcome.ok() && (!aligned || span.pages.empty())) {
+    span.outcome = {Refusal::kArgument, 0};
+  }
+  return span;
+}
+
 space::MapRequest map_request(Args& args) {
   space::MapRequest request{};
   request.owner = args.id(0);
@@ -89,76 +56,73 @@ space::MapRequest map_request(Args& args) {
 }
 
 // map(owner, address, length, protection, flags, fd, offset, inherit, exclusive) -> base
-Napi::Value map(const Info& info) {
-  Args args(info);
+napi_value map(Args& args) {
   space::MapRequest request = map_request(args);
   request.exclusive = args.boolean(8);
   if (!args.ok()) return args.failure();
-  const auto mapped = space::map(environment(info), request);
-  if (!mapped.outcome.ok()) return to_failure(info.Env(), mapped.outcome);
-  return number(info, static_cast<double>(mapped.value));
+  const auto mapped = space::map(args.environment(), request);
+  if (!mapped.outcome.ok()) return to_failure(args.env(), mapped.outcome);
+  return args.number(static_cast<double>(mapped.value));
 }
 
 // overlay(owner, address, length, protection, flags, fd, offset, inherit, owners, keepViews)
-Napi::Value overlay(const Info& info) {
-  Args args(info);
+napi_value overlay(Args& args) {
   const space::MapRequest request = map_request(args);
-  const Args::Ids owners = args.ids(8);
+  const Args::Numbers owners = args.numbers(8);
   const bool keep_views = args.boolean(9);
   if (!args.ok()) return args.failure();
-  return to_failure(info.Env(), space::overlay(environment(info), request, owners, keep_views));
+  if (request.length == 0 || request.address % sys::page_size() != 0) {
+    return to_failure(args.env(), {Refusal::kArgument, 1});
+  }
+  return to_failure(args.env(), space::overlay(args.environment(), request, owners, keep_views));
 }
 
 // unmap(address, length) -> true when the range was retired instead
-Napi::Value unmap(const Info& info) {
-  Args args(info);
-  const Span span = pages_of(args, 0);
+napi_value unmap(Args& args) {
+  const Span span = pages_at(args);
   if (!args.ok()) return args.failure();
-  if (!span.outcome.ok()) return to_failure(info.Env(), span.outcome);
-  const auto unmapped = space::unmap(environment(info), span.pages);
-  if (!unmapped.outcome.ok()) return to_failure(info.Env(), unmapped.outcome);
-  return Napi::Boolean::New(info.Env(), unmapped.value);
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  const auto unmapped = space::unmap(args.environment(), span.pages);
+  if (!unmapped.outcome.ok()) return to_failure(args.env(), unmapped.outcome);
+  return Napi::Boolean::New(args.env(), unmapped.value);
 }
 
 // drop(address, length, transferable)
-Napi::Value drop(const Info& info) {
-  Args args(info);
-  const Span span = pages_of(args, 0);
+napi_value drop(Args& args) {
+  const Span span = pages_at(args);
   const bool transferable = args.boolean(2);
   if (!args.ok()) return args.failure();
-  if (!span.outcome.ok()) return to_failure(info.Env(), span.outcome);
-  return to_failure(info.Env(), space::drop(environment(info), span.pages, transferable));
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  return to_failure(args.env(), space::drop(args.environment(), span.pages, transferable));
 }
 
 // A call on owned pages that answers nothing: (address, length, number).
 template <typename Call>
-Napi::Value on_pages(const Info& info, Call call) {
-  Args args(info);
+napi_value on_pages(Args& args, Call call) {
   const Span span = pages_of(args, 0);
   const int number = args.integer(2);
   if (!args.ok()) return args.failure();
-  if (!span.outcome.ok()) return to_failure(info.Env(), span.outcome);
-  return to_failure(info.Env(), call(environment(info), span.pages, number));
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  return to_failure(args.env(), call(args.environment(), span.pages, number));
 }
 
 // The same on the thread pool. The caller keeps the range mapped until the promise is settled.
 template <typename Call>
-Napi::Value on_pages_later(const Info& info, Call call) {
-  Args args(info);
+napi_value on_pages_later(Args& args, Call call) {
   const Span span = pages_of(args, 0);
   const int number = args.integer(2);
   if (!args.ok()) return args.failure();
-  if (!span.outcome.ok()) return to_failure(info.Env(), span.outcome);
-  const Outcome owned = space::check(environment(info), span.pages);
-  if (!owned.ok()) return to_failure(info.Env(), owned);
-  return queue_work(info.Env(), info.Env().Undefined(), [=] {
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  const Outcome owned = space::check(args.environment(), span.pages);
+  if (!owned.ok()) return to_failure(args.env(), owned);
+  return queue_work(args.env(), Napi::Value(), [=] {
     return Done{Outcome(call(span.pages, number))};
   });
 }
 
 template <typename Call>
 auto owned(Call call) {
-  return [call](const space::Environment& own, Range pages, int number) -> Outcome {
+  return [call](const Environment& own, Range pages, int number) -> Outcome {
     const Outcome checked = space::check(own, pages);
     if (!checked.ok()) return checked;
     return call(pages, number);
@@ -170,29 +134,28 @@ sys::Status lock_pages(Range pages, int) { return sys::lock(pages); }
 sys::Status unlock_pages(Range pages, int) { return sys::unlock(pages); }
 sys::Status populate_pages(Range pages, int write) { return sys::populate(pages, write != 0); }
 
-Napi::Value protect(const Info& info) { return on_pages(info, space::protect); }
-Napi::Value advise(const Info& info) { return on_pages(info, space::advise); }
-Napi::Value sync(const Info& info) { return on_pages(info, owned(sync_pages)); }
-Napi::Value lock(const Info& info) { return on_pages(info, owned(lock_pages)); }
-Napi::Value unlock(const Info& info) { return on_pages(info, owned(unlock_pages)); }
-Napi::Value populate(const Info& info) { return on_pages(info, owned(populate_pages)); }
-Napi::Value sync_async(const Info& info) { return on_pages_later(info, sync_pages); }
-Napi::Value lock_async(const Info& info) { return on_pages_later(info, lock_pages); }
-Napi::Value populate_async(const Info& info) { return on_pages_later(info, populate_pages); }
+napi_value protect(Args& args) { return on_pages(args, space::protect); }
+napi_value advise(Args& args) { return on_pages(args, space::advise); }
+napi_value sync(Args& args) { return on_pages(args, owned(sync_pages)); }
+napi_value lock(Args& args) { return on_pages(args, owned(lock_pages)); }
+napi_value unlock(Args& args) { return on_pages(args, owned(unlock_pages)); }
+napi_value populate(Args& args) { return on_pages(args, owned(populate_pages)); }
+napi_value sync_async(Args& args) { return on_pages_later(args, sync_pages); }
+napi_value lock_async(Args& args) { return on_pages_later(args, lock_pages); }
+napi_value populate_async(Args& args) { return on_pages_later(args, populate_pages); }
 
 // residency(address, length, states)
-Napi::Value residency(const Info& info) {
-  Args args(info);
+napi_value residency(Args& args) {
   const Span span = pages_of(args, 0);
   const Args::Bytes states = args.bytes(2);
   if (!args.ok()) return args.failure();
-  if (!span.outcome.ok()) return to_failure(info.Env(), span.outcome);
-  const Outcome owned_now = space::check(environment(info), span.pages);
-  if (!owned_now.ok()) return to_failure(info.Env(), owned_now);
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  const Outcome owned_now = space::check(args.environment(), span.pages);
+  if (!owned_now.ok()) return to_failure(args.env(), owned_now);
   if (states.length < span.pages.size() / sys::page_size()) {
-    return to_failure(info.Env(), {Refusal::kArgument, 2});
+    return to_failure(args.env(), {Refusal::kArgument, 2});
   }
-  return to_failure(info.Env(), sys::residency(span.pages, states.data));
+  return to_failure(args.env(), sys::residency(span.pages, states.data));
 }
 
 // A copy between mapped bytes at base + offset and the bytes of a Uint8Array.
@@ -208,7 +171,7 @@ struct Transfer {
     return {Outcome(copied.status()), static_cast<double>(copied.value), true};
   }
 };
-Transfer transfer(const Info& info, Args& args) {
+Transfer transfer(Args& args) {
   const uintptr_t base = args.address(0);
   const size_t offset = args.size(1);
   Transfer found;
@@ -219,35 +182,32 @@ Transfer transfer(const Info& info, Args& args) {
       !outward(found.mapped, sys::page_size(), &pages)) {
     found.outcome = sys::Status{EFAULT, "process_vm_readv"};
   } else {
-    found.outcome = space::check(environment(info), pages);
+    found.outcome = space::check(args.environment(), pages);
   }
   return found;
 }
 
 // copyOut(base, offset, target), copyIn(base, offset, source)
-Napi::Value copy(const Info& info, bool out) {
-  Args args(info);
-  const Transfer copy = transfer(info, args);
+napi_value copy(Args& args, bool out) {
+  const Transfer copy = transfer(args);
   if (!args.ok()) return args.failure();
-  if (!copy.outcome.ok()) return to_failure(info.Env(), copy.outcome);
-  return to_failure(info.Env(), copy.run(out).outcome);
+  if (!copy.outcome.ok()) return to_failure(args.env(), copy.outcome);
+  return to_failure(args.env(), copy.run(out).outcome);
 }
-Napi::Value copy_out(const Info& info) { return copy(info, true); }
-Napi::Value copy_in(const Info& info) { return copy(info, false); }
+napi_value copy_out(Args& args) { return copy(args, true); }
+napi_value copy_in(Args& args) { return copy(args, false); }
 
-Napi::Value copy_later(const Info& info, bool out) {
-  Args args(info);
-  const Transfer copy = transfer(info, args);
+napi_value copy_later(Args& args, bool out) {
+  const Transfer copy = transfer(args);
   if (!args.ok()) return args.failure();
-  if (!copy.outcome.ok()) return to_failure(info.Env(), copy.outcome);
-  return queue_work(info.Env(), info[2], [=] { return copy.run(out); });
+  if (!copy.outcome.ok()) return to_failure(args.env(), copy.outcome);
+  return queue_work(args.env(), args.value(2), [=] { return copy.run(out); });
 }
-Napi::Value copy_out_async(const Info& info) { return copy_later(info, true); }
-Napi::Value copy_in_async(const Info& info) { return copy_later(info, false); }
+napi_value copy_out_async(Args& args) { return copy_later(args, true); }
+napi_value copy_in_async(Args& args) { return copy_later(args, false); }
 
 // view(base, offset, length) -> ArrayBuffer
-Napi::Value view(const Info& info) {
-  Args args(info);
+napi_value view(Args& args) {
   const uintptr_t base = args.address(0);
   const size_t offset = args.size(1);
   const size_t length = args.size(2);
@@ -255,42 +215,39 @@ Napi::Value view(const Info& info) {
   Range bytes;
   if (!make_range(base, offset, &bytes) || !make_range(bytes.end, length, &bytes) ||
       bytes.empty()) {
-    return to_failure(info.Env(), {Refusal::kArgument, 2});
+    return to_failure(args.env(), {Refusal::kArgument, 2});
   }
   Outcome outcome;
-  napi_value buffer = buffers::make(info.Env(), &environment(info), bytes, &outcome);
-  if (!outcome.ok()) return to_failure(info.Env(), outcome);
-  return Napi::Value(info.Env(), buffer);
+  napi_value buffer = buffers::make(args.env(), &args.environment(), bytes, &outcome);
+  if (!outcome.ok()) return to_failure(args.env(), outcome);
+  return Napi::Value(args.env(), buffer);
 }
 
 // detach(address, length): the views over it, and nothing else
-Napi::Value detach(const Info& info) {
-  Args args(info);
+napi_value detach(Args& args) {
   const Span span = pages_of(args, 0);
   if (!args.ok()) return args.failure();
-  if (!span.outcome.ok()) return to_failure(info.Env(), span.outcome);
-  return to_failure(info.Env(), space::detach(environment(info), span.pages));
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  return to_failure(args.env(), space::detach(args.environment(), span.pages));
 }
 
 // grow(address, length, newLength, mayMove) -> base
-Napi::Value grow(const Info& info) {
-  Args args(info);
-  const Span span = pages_of(args, 0);
+napi_value grow(Args& args) {
+  const Span span = pages_at(args);
   const size_t length = args.size(2);
   const bool may_move = args.boolean(3);
   if (!args.ok()) return args.failure();
   Range grown;
   if (!span.outcome.ok() || !outward({0, length}, sys::page_size(), &grown)) {
-    return to_failure(info.Env(), sys::Status{ENOMEM, "mremap"});
+    return to_failure(args.env(), sys::Status{ENOMEM, "mremap"});
   }
-  const auto moved = space::grow(environment(info), span.pages, grown.size(), may_move);
-  if (!moved.outcome.ok()) return to_failure(info.Env(), moved.outcome);
-  return number(info, static_cast<double>(moved.value));
+  const auto moved = space::grow(args.environment(), span.pages, grown.size(), may_move);
+  if (!moved.outcome.ok()) return to_failure(args.env(), moved.outcome);
+  return args.number(static_cast<double>(moved.value));
 }
 
 // remap(owner, from, oldLength, newLength, flags, to, owners) -> base; page-aligned throughout
-Napi::Value remap(const Info& info) {
-  Args args(info);
+napi_value remap(Args& args) {
   space::RemapRequest request{};
   request.owner = args.id(0);
   request.from = args.address(1);
@@ -298,7 +255,7 @@ Napi::Value remap(const Info& info) {
   request.new_length = args.size(3);
   request.flags = args.integer(4);
   request.to = args.address(5);
-  const Args::Ids owners = args.ids(6);
+  const Args::Numbers owners = args.numbers(6);
   if (!args.ok()) return args.failure();
   const uintptr_t mask = sys::page_size() - 1;
   Range unused;
@@ -307,19 +264,18 @@ Napi::Value remap(const Info& info) {
   if (!aligned || request.new_length == 0 ||
       !make_range(request.from, request.old_length, &unused) ||
       !make_range(request.to, request.new_length, &unused)) {
-    return to_failure(info.Env(), sys::Status{EINVAL, "mremap"});
+    return to_failure(args.env(), sys::Status{EINVAL, "mremap"});
   }
-  const auto moved = space::remap(environment(info), request, owners);
-  if (!moved.outcome.ok()) return to_failure(info.Env(), moved.outcome);
-  return number(info, static_cast<double>(moved.value));
+  const auto moved = space::remap(args.environment(), request, owners);
+  if (!moved.outcome.ok()) return to_failure(args.env(), moved.outcome);
+  return args.number(static_cast<double>(moved.value));
 }
 
 // regions(address, length) -> Float64Array of [begin, end, protection, shared, offset, inode]
-Napi::Value regions(const Info& info) {
-  Args args(info);
+napi_value regions(Args& args) {
   const Span span = pages_of(args, 0);
   if (!args.ok()) return args.failure();
-  if (!span.outcome.ok()) return to_failure(info.Env(), span.outcome);
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
   std::vector<double> rows;
   const auto visit = [](void* context, const sys::Region& region) {
     auto& list = *static_cast<std::vector<double>*>(context);
@@ -332,33 +288,31 @@ Napi::Value regions(const Info& info) {
     return true;
   };
   const sys::Status listed = sys::regions(span.pages, visit, &rows);
-  if (!listed.ok()) return to_failure(info.Env(), Outcome(listed));
-  Napi::Float64Array table = Napi::Float64Array::New(info.Env(), rows.size());
+  if (!listed.ok()) return to_failure(args.env(), Outcome(listed));
+  Napi::Float64Array table = Napi::Float64Array::New(args.env(), rows.size());
   std::copy(rows.begin(), rows.end(), table.Data());
   return table;
 }
 
-// fileStatus(fd) -> [size, inode, regular, stable inode, readable]
-Napi::Value file_status(const Info& info) {
-  Args args(info);
+// fileStatus(fd, row): size, inode, device, regular, stable inode
+napi_value file_status(Args& args) {
   const int fd = args.integer(0);
+  const Args::Numbers row = args.numbers(1);
   if (!args.ok()) return args.failure();
+  if (row.count < 5) return to_failure(args.env(), {Refusal::kArgument, 1});
   const auto found = sys::file_status(fd);
-  if (!found.ok()) return to_failure(info.Env(), Outcome(found.status()));
+  if (!found.ok()) return to_failure(args.env(), Outcome(found.status()));
   const sys::FileStatus& status = found.value;
-  Napi::Float64Array row = Napi::Float64Array::New(info.Env(), 6);
-  row[0] = static_cast<double>(status.size);
-  row[1] = static_cast<double>(status.inode);
-  row[2] = static_cast<double>(status.device);
-  row[3] = status.regular ? 1 : 0;
-  row[4] = status.stable_inode ? 1 : 0;
-  row[5] = status.readable ? 1 : 0;
-  return row;
+  row.data[0] = static_cast<double>(status.size);
+  row.data[1] = static_cast<double>(status.inode);
+  row.data[2] = static_cast<double>(status.device);
+  row.data[3] = status.regular ? 1 : 0;
+  row.data[4] = status.stable_inode ? 1 : 0;
+  return nullptr;
 }
 
 // allocateFile(fd, size, blocks): grows the file, with its blocks if asked
-Napi::Value allocate_file(const Info& info, bool later) {
-  Args args(info);
+napi_value allocate_file(Args& args, bool later) {
   const int fd = args.integer(0);
   const uint64_t size = args.offset(1);
   const bool blocks = args.boolean(2);
@@ -366,15 +320,14 @@ Napi::Value allocate_file(const Info& info, bool later) {
   const auto job = [=] {
     return Done{Outcome(blocks ? sys::allocate_file(fd, size) : sys::resize_file(fd, size))};
   };
-  if (later) return queue_work(info.Env(), info.Env().Undefined(), job);
-  return to_failure(info.Env(), job().outcome);
+  if (later) return queue_work(args.env(), Napi::Value(), job);
+  return to_failure(args.env(), job().outcome);
 }
-Napi::Value allocate_file_now(const Info& info) { return allocate_file(info, false); }
-Napi::Value allocate_file_async(const Info& info) { return allocate_file(info, true); }
+napi_value allocate_file_now(Args& args) { return allocate_file(args, false); }
+napi_value allocate_file_async(Args& args) { return allocate_file(args, true); }
 
 // loadFile(fd, fileOffset, address, length) -> bytes read; the range must be writable
-Napi::Value load_file(const Info& info, bool later) {
-  Args args(info);
+napi_value load_file(Args& args, bool later) {
   const int fd = args.integer(0);
   const uint64_t offset = args.offset(1);
   const uintptr_t address = args.address(2);
@@ -382,46 +335,45 @@ Napi::Value load_file(const Info& info, bool later) {
   if (!args.ok()) return args.failure();
   Range pages;
   if (!make_range(address, length, &pages) || !outward(pages, sys::page_size(), &pages)) {
-    return to_failure(info.Env(), sys::Status{EFAULT, "read"});
+    return to_failure(args.env(), sys::Status{EFAULT, "read"});
   }
-  const Outcome owned_now = space::check(environment(info), pages);
-  if (!owned_now.ok()) return to_failure(info.Env(), owned_now);
+  const Outcome owned_now = space::check(args.environment(), pages);
+  if (!owned_now.ok()) return to_failure(args.env(), owned_now);
   const auto job = [=] {
     const auto got = sys::read_file(fd, offset, reinterpret_cast<void*>(address), length);
     return Done{Outcome(got.status()), static_cast<double>(got.value), true};
   };
-  if (later) return queue_work(info.Env(), info.Env().Undefined(), job);
+  if (later) return queue_work(args.env(), Napi::Value(), job);
   const Done done = job();
-  if (!done.outcome.ok()) return to_failure(info.Env(), done.outcome);
-  return number(info, done.value);
+  if (!done.outcome.ok()) return to_failure(args.env(), done.outcome);
+  return args.number(done.value);
 }
-Napi::Value load_file_now(const Info& info) { return load_file(info, false); }
-Napi::Value load_file_async(const Info& info) { return load_file(info, true); }
+napi_value load_file_now(Args& args) { return load_file(args, false); }
+napi_value load_file_async(Args& args) { return load_file(args, true); }
 
 // reap(all) -> ranges that are still retired
-Napi::Value reap(const Info& info) {
-  Args args(info);
+napi_value reap(Args& args) {
   const bool all = args.boolean(0);
   if (!args.ok()) return args.failure();
   Claims& claims = Claims::process();
   const auto lock_now = claims.lock();
   buffers::reap(claims, all);
-  return number(info, static_cast<double>(buffers::retired(claims).ranges));
+  return args.number(static_cast<double>(buffers::retired(claims).ranges));
 }
 
 // retired() -> [ranges, bytes] in quarantine, process-wide
-Napi::Value retired(const Info& info) {
+napi_value retired(Args& args) {
   Claims& claims = Claims::process();
   const auto lock_now = claims.lock();
   const buffers::Retired found = buffers::retired(claims);
-  Napi::Float64Array row = Napi::Float64Array::New(info.Env(), 2);
+  Napi::Float64Array row = Napi::Float64Array::New(args.env(), 2);
   row[0] = static_cast<double>(found.ranges);
   row[1] = static_cast<double>(found.bytes);
   return row;
 }
 
 // claimed() -> [begin, end, owner (-1: not this environment's), state] of the whole process
-Napi::Value claimed(const Info& info) {
+napi_value claimed(Args& args) {
   std::vector<double> rows;
   {
     Claims& claims = Claims::process();
@@ -429,56 +381,65 @@ Napi::Value claimed(const Info& info) {
     claims.each([&](const Claim& claim) {
       rows.push_back(static_cast<double>(claim.pages.begin));
       rows.push_back(static_cast<double>(claim.pages.end));
-      rows.push_back(claim.environment == &environment(info) ? claim.owner : -1);
+      rows.push_back(claim.environment == &args.environment() ? claim.owner : -1);
       rows.push_back(static_cast<double>(claim.state));
     });
   }
-  Napi::Float64Array table = Napi::Float64Array::New(info.Env(), rows.size());
+  Napi::Float64Array table = Napi::Float64Array::New(args.env(), rows.size());
   std::copy(rows.begin(), rows.end(), table.Data());
   return table;
 }
 
-}  // namespace
-
-void add_to(Napi::Env env, Napi::Object exports, space::Environment* own) {
-  const auto add = [&](const char* name, Napi::Value (*call)(const Info&)) {
-    exports.Set(name, Napi::Function::New(env, call, name, own));
-  };
-  add("map", map);
-  add("overlay", overlay);
-  add("unmap", unmap);
-  add("drop", drop);
-  add("protect", protect);
-  add("advise", advise);
-  add("sync", sync);
-  add("syncAsync", sync_async);
-  add("lock", lock);
-  add("lockAsync", lock_async);
-  add("unlock", unlock);
-  add("populate", populate);
-  add("populateAsync", populate_async);
-  add("residency", residency);
-  add("copyOut", copy_out);
-  add("copyOutAsync", copy_out_async);
-  add("copyIn", copy_in);
-  add("copyInAsync", copy_in_async);
-  add("view", view);
-  add("detach", detach);
-  add("grow", grow);
-  add("remap", remap);
-  add("regions", regions);
-  add("fileStatus", file_status);
-  add("allocateFile", allocate_file_now);
-  add("allocateFileAsync", allocate_file_async);
-  add("loadFile", load_file_now);
-  add("loadFileAsync", load_file_async);
-  add("reap", reap);
-  add("retired", retired);
-  add("claimed", claimed);
-  add("weaken", weak::weaken);
-  add("strengthen", weak::strengthen);
-  add("forget", weak::forget);
+template <napi_value (*call)(Args&)>
+napi_value enter(napi_env env, napi_callback_info info) {
+  Args args(env, info);
+  return call(args);
 }
 
-}  // namespace calls
-}  // namespace memmap
+template <napi_value (*call)(Args&)>
+void add(Napi::Object exports, const char* name, Environment* own) {
+  napi_value function = nullptr;
+  napi_create_function(exports.Env(), name, NAPI_AUTO_LENGTH, enter<call>, own, &function);
+  exports.Set(name, function);
+}
+
+}  // namespace
+
+void add_to(Napi::Object exports, Environment* own) {
+  add<map>(exports, "map", own);
+  add<overlay>(exports, "overlay", own);
+  add<unmap>(exports, "unmap", own);
+  add<drop>(exports, "drop", own);
+  add<protect>(exports, "protect", own);
+  add<advise>(exports, "advise", own);
+  add<sync>(exports, "sync", own);
+  add<sync_async>(exports, "syncAsync", own);
+  add<lock>(exports, "lock", own);
+  add<lock_async>(exports, "lockAsync", own);
+  add<unlock>(exports, "unlock", own);
+  add<populate>(exports, "populate", own);
+  add<populate_async>(exports, "populateAsync", own);
+  add<residency>(exports, "residency", own);
+  add<copy_out>(exports, "copyOut", own);
+  add<copy_out_async>(exports, "copyOutAsync", own);
+  add<copy_in>(exports, "copyIn", own);
+  add<copy_in_async>(exports, "copyInAsync", own);
+  add<view>(exports, "view", own);
+  add<detach>(exports, "detach", own);
+  add<grow>(exports, "grow", own);
+  add<remap>(exports, "remap", own);
+  add<regions>(exports, "regions", own);
+  add<file_status>(exports, "fileStatus", own);
+  add<allocate_file_now>(exports, "allocateFile", own);
+  add<allocate_file_async>(exports, "allocateFileAsync", own);
+  add<load_file_now>(exports, "loadFile", own);
+  add<load_file_async>(exports, "loadFileAsync", own);
+  add<reap>(exports, "reap", own);
+  add<retired>(exports, "retired", own);
+  add<claimed>(exports, "claimed", own);
+  add<weak::weaken>(exports, "weaken", own);
+  add<weak::strengthen>(exports, "strengthen", own);
+  add<weak::forget>(exports, "forget", own);
+}
+
+}  // namespace memmap::calls

@@ -4,11 +4,11 @@
 
 #include <napi.h>
 
-#include "space.h"
+#include "environment.h"
 
 namespace memmap::calls {
 
 // Adds every export. `environment` outlives them.
-void add_to(Napi::Env env, Napi::Object exports, space::Environment* environment);
+void add_to(Napi::Object exports, Environment* environment);
 
 }  // namespace memmap::calls

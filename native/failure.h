@@ -31,7 +31,7 @@ struct [[nodiscard]] Outcome {
   [[nodiscard]] bool ok() const { return refusal == Refusal::kNone && status.ok(); }
 };
 
-// undefined when the outcome is good.
-Napi::Value to_failure(Napi::Env env, const Outcome& outcome);
+// Null, which JavaScript sees as undefined, when the outcome is good.
+napi_value to_failure(napi_env env, const Outcome& outcome);
 
 }  // namespace memmap

@@ -15,11 +15,11 @@ namespace {
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 
 // Left for everybody else in the process: V8 aborts when it is itself refused a mapping.
-constexpr size_t kHeadroom = 4096;
+constexpr size_t kHeadroom = 4000;
 
 // Every page of the range belongs to `environment`, and to one of `owners` if they are given.
 Outcome verify(Claims& claims, const Environment& environment, Range pages,
-               const Args::Ids* owners) {
+               const Args::Numbers* owners) {
   for (uintptr_t at = pages.begin; at < pages.end;) {
     const Claim* claim = claims.at(at);
     if (claim == nullptr) return {Refusal::kForeign, at};
@@ -29,6 +29,10 @@ Outcome verify(Claims& claims, const Environment& environment, Range pages,
     at = claim->pages.end;
   }
   return {};
+}
+
+bool is_whole(const Claim& claim, Range pages) {
+  return claim.pages.begin == pages.begin && claim.pages.end == pages.end;
 }
 
 Claim claim_of(const Environment& environment, const MapRequest& request, Range pages) {
@@ -128,7 +132,7 @@ Answer<uintptr_t> map(const Environment& environment, const MapRequest& request)
   return mapped;
 }
 
-Outcome overlay(const Environment& environment, const MapRequest& request, Args::Ids owners,
+Outcome overlay(const Environment& environment, const MapRequest& request, Args::Numbers owners,
                 bool keep_views) {
   Range target;
   if (!make_range(request.address, request.length, &target) ||
@@ -139,6 +143,9 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
   const auto lock = claims.lock();
   const Outcome allowed = verify(claims, environment, target, &owners);
   if (!allowed.ok()) return allowed;
+  if (keep_views && !is_whole(*claims.at(target.begin), target)) {
+    return {Refusal::kArgument, target.begin};
+  }
 
   MapRequest staging = request;
   staging.address = 0;
@@ -188,10 +195,9 @@ Outcome drop(const Environment& environment, Range pages, bool transferable) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   Claim* claim = claims.of(&environment, pages);
-  if (claim == nullptr) return {Refusal::kForeign, pages.begin};
-  Claim& going = claims.isolate(pages);
-  buffers::abandon(environment.env, going, transferable);
-  if (!buffers::held(pages)) buffers::release(claims, going);
+  if (claim == nullptr || !is_whole(*claim, pages)) return {Refusal::kForeign, pages.begin};
+  buffers::abandon(environment.env, *claim, transferable);
+  if (!buffers::held(pages)) buffers::release(claims, *claim);
   return {};
 }
 
@@ -313,9 +319,7 @@ Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t lengt
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   Claim* claim = claims.of(&environment, pages);
-  if (claim == nullptr || claim->pages.size() != pages.size()) {
-    return {{Refusal::kForeign, pages.begin}};
-  }
+  if (claim == nullptr || !is_whole(*claim, pages)) return {{Refusal::kForeign, pages.begin}};
   const Moved grown = grow_in_kernel(*claim, length, may_move);
   if (!grown.status.ok() && !grown.destroyed) return {grown.status};
   buffers::detach(environment.env, *claim, pages);
@@ -343,7 +347,7 @@ Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t lengt
 }
 
 Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& request,
-                        Args::Ids owners) {
+                        Args::Numbers owners) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const Range from{request.from, request.from + request.old_length};

@@ -3,22 +3,11 @@
 // arguments or choose policy.
 #pragma once
 
-#include <napi.h>
-
-#include <vector>
-
 #include "args.h"
 #include "claims.h"
 #include "failure.h"
 
 namespace memmap::space {
-
-// One JavaScript registry: a thread, or one more context in a thread.
-struct Environment {
-  napi_env env;
-  std::vector<napi_ref> weak;      // weak.h; a handle is an index
-  std::vector<size_t> free_weak;
-};
 
 struct MapRequest {
   double owner;
@@ -42,7 +31,7 @@ Answer<uintptr_t> map(const Environment& environment, const MapRequest& request)
 
 // Replaces [request.address, + length), all of which the named owners must hold, by a new mapping:
 // staged elsewhere, then moved into place. The views over it are detached unless `keep_views`.
-Outcome overlay(const Environment& environment, const MapRequest& request, Args::Ids owners,
+Outcome overlay(const Environment& environment, const MapRequest& request, Args::Numbers owners,
                 bool keep_views);
 
 // A part of one claim. The value says whether it was retired rather than unmapped.
@@ -69,7 +58,7 @@ struct RemapRequest {
 };
 // mremap as the caller says it. `from` lies in one claim; a fixed target is held by named owners.
 Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& request,
-                        Args::Ids owners);
+                        Args::Numbers owners);
 
 // ok when every page is held by this environment, whoever the owner.
 Outcome check(const Environment& environment, Range pages);

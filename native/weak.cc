@@ -1,54 +1,44 @@
 #include "weak.h"
 
-#include "args.h"
-#include "space.h"
-
 namespace memmap::weak {
 
-namespace {
-std::vector<napi_ref>& table(const Napi::CallbackInfo& info) {
-  return static_cast<space::Environment*>(info.Data())->weak;
-}
-}  // namespace
-
-Napi::Value weaken(const Napi::CallbackInfo& info) {
-  auto* environment = static_cast<space::Environment*>(info.Data());
+napi_value weaken(Args& args) {
+  Environment& own = args.environment();
   napi_ref reference = nullptr;
-  if (!info[0].IsObject() ||
-      napi_create_reference(info.Env(), info[0], 0, &reference) != napi_ok) {
-    return to_failure(info.Env(), {Refusal::kArgument, 0});
+  if (!args.value(0).IsObject() ||
+      napi_create_reference(args.env(), args.value(0), 0, &reference) != napi_ok) {
+    return to_failure(args.env(), {Refusal::kArgument, 0});
   }
-  size_t handle = environment->weak.size();
-  if (environment->free_weak.empty()) {
-    environment->weak.push_back(reference);
+  size_t handle = own.weak.size();
+  if (own.free_weak.empty()) {
+    own.weak.push_back(reference);
   } else {
-    handle = environment->free_weak.back();
-    environment->free_weak.pop_back();
-    environment->weak[handle] = reference;
+    handle = own.free_weak.back();
+    own.free_weak.pop_back();
+    own.weak[handle] = reference;
   }
-  return Napi::Number::New(info.Env(), static_cast<double>(handle));
+  return args.number(static_cast<double>(handle));
 }
 
-Napi::Value strengthen(const Napi::CallbackInfo& info) {
-  Args args(info);
+napi_value strengthen(Args& args) {
+  const std::vector<napi_ref>& weak = args.environment().weak;
   const size_t handle = args.size(0);
   napi_value object = nullptr;
-  if (args.ok() && handle < table(info).size() && table(info)[handle] != nullptr) {
-    napi_get_reference_value(info.Env(), table(info)[handle], &object);
+  if (args.ok() && handle < weak.size() && weak[handle] != nullptr) {
+    napi_get_reference_value(args.env(), weak[handle], &object);
   }
-  return object == nullptr ? info.Env().Undefined() : Napi::Value(info.Env(), object);
+  return object;
 }
 
-Napi::Value forget(const Napi::CallbackInfo& info) {
-  Args args(info);
+napi_value forget(Args& args) {
+  Environment& own = args.environment();
   const size_t handle = args.size(0);
-  auto* environment = static_cast<space::Environment*>(info.Data());
-  if (args.ok() && handle < environment->weak.size() && environment->weak[handle] != nullptr) {
-    napi_delete_reference(info.Env(), environment->weak[handle]);
-    environment->weak[handle] = nullptr;
-    environment->free_weak.push_back(handle);
+  if (args.ok() && handle < own.weak.size() && own.weak[handle] != nullptr) {
+    napi_delete_reference(args.env(), own.weak[handle]);
+    own.weak[handle] = nullptr;
+    own.free_weak.push_back(handle);
   }
-  return info.Env().Undefined();
+  return nullptr;
 }
 
 }  // namespace memmap::weak

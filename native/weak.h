@@ -3,12 +3,12 @@
 // Knows Node-API only.
 #pragma once
 
-#include <napi.h>
+#include "args.h"
 
 namespace memmap::weak {
 
-Napi::Value weaken(const Napi::CallbackInfo& info);      // (object) -> handle
-Napi::Value strengthen(const Napi::CallbackInfo& info);  // (handle) -> object or undefined
-Napi::Value forget(const Napi::CallbackInfo& info);      // (handle)
+napi_value weaken(Args& args);      // (object) -> handle
+napi_value strengthen(Args& args);  // (handle) -> object or undefined
+napi_value forget(Args& args);      // (handle)
 
 }  // namespace memmap::weak

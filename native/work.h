@@ -21,9 +21,9 @@ struct Done {
 template <typename Job>
 class Work {
  public:
-  static Napi::Value queue(Napi::Env env, Napi::Value keep, Job job) {
+  static napi_value queue(Napi::Env env, Napi::Value keep, Job job) {
     Work* work = new Work(env, keep, std::move(job));
-    const Napi::Value promise = work->deferred_.Promise();
+    const napi_value promise = work->deferred_.Promise();
     const napi_value name = Napi::String::New(env, "memmap");
     const napi_status made =
         napi_create_async_work(env, nullptr, name, execute, complete, work, &work->handle_);
@@ -36,7 +36,7 @@ class Work {
 
  private:
   Work(Napi::Env env, Napi::Value keep, Job job) : deferred_(env), job_(std::move(job)) {
-    if (keep.IsObject()) keep_ = Napi::Persistent(keep.As<Napi::Object>());
+    if (!keep.IsEmpty()) keep_ = Napi::Persistent(keep.As<Napi::Object>());
   }
 
   static void execute(napi_env, void* data) {
@@ -69,7 +69,7 @@ class Work {
 };
 
 template <typename Job>
-Napi::Value queue_work(Napi::Env env, Napi::Value keep, Job job) {
+napi_value queue_work(Napi::Env env, Napi::Value keep, Job job) {
   return Work<Job>::queue(env, keep, std::move(job));
 }
 

@@ -2,15 +2,15 @@
 // before anything is installed.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export const inRoot = (...parts) => join(root, ...parts);
 
 /** Whether this module is the one that node was started with. */
-export const isMain = (meta) => resolve(process.argv[1] ?? '') === fileURLToPath(meta.url);
+export const isMain = (meta) => realpathSync(process.argv[1] ?? '.') === fileURLToPath(meta.url);
 
 /** Every file below a file or folder of the package; none if it does not exist. */
 export function filesBelow(path) {

@@ -143,9 +143,8 @@ size_t region_limit() { return 0; }
 Result<FileStatus> file_status(int fd) {
   struct stat found {};
   if (fstat(fd, &found) != 0) return {{}, errno, "fstat"};
-  const int mode = found.st_size == 0 ? fcntl(fd, F_GETFL) & O_ACCMODE : O_RDONLY;
   return {{static_cast<uint64_t>(found.st_size), static_cast<uint64_t>(found.st_dev),
-           found.st_ino, S_ISREG(found.st_mode), false, mode != O_WRONLY}};
+           found.st_ino, S_ISREG(found.st_mode), false}};
 }
 
 Status allocate_file(int fd, uint64_t size) {

@@ -272,10 +272,8 @@ Result<FileStatus> file_status(int fd) {
   struct stat found {};
   if (fstat(fd, &found) != 0) return {{}, errno, "fstat"};
   const bool regular = S_ISREG(found.st_mode);
-  // Asked only where an empty file gives mmap no chance to refuse the descriptor itself.
-  const int mode = found.st_size == 0 ? fcntl(fd, F_GETFL) & O_ACCMODE : O_RDONLY;
   return {{static_cast<uint64_t>(found.st_size), found.st_dev, found.st_ino, regular,
-           major(found.st_dev) != 0, mode != O_WRONLY}};
+           major(found.st_dev) != 0}};
 }
 
 Status allocate_file(int fd, uint64_t size) {

@@ -108,7 +108,6 @@ struct FileStatus {
   uint64_t inode;
   bool regular;
   bool stable_inode;  // the kernel's list shows this very inode number (no overlayfs, no btrfs)
-  bool readable;      // the descriptor was opened for reading
 };
 Result<FileStatus> file_status(int fd);
 Status resize_file(int fd, uint64_t size);      // ftruncate(2)

@@ -1,0 +1,91 @@
+// How everything here is measured: ours and theirs by turns in one process, the median of each.
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { randomFillSync } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const KiB = 1024;
+export const MiB = 1024 * KiB;
+export const GiB = 1024 * MiB;
+
+export const now = () => Number(process.hrtime.bigint());
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** A target: the ratio ours / theirs is at most `limit`. */
+export const atMost = (limit) => ({
+  text: `<= ${limit}`,
+  ratioOf: ({ value, against }) => value / against,
+  isMet: (ratio) => ratio <= limit,
+});
+
+/** A target: ours is at least `limit` times faster, ratio theirs / ours. */
+export const timesFaster = (limit) => ({
+  text: `>= ${limit}`,
+  ratioOf: ({ value, against }) => against / value,
+  isMet: (ratio) => ratio >= limit,
+});
+
+/** Nanoseconds per operation of `count` calls. */
+export function perOperation(count, operation) {
+  const start = now();
+  for (let i = 0; i < count; i++) operation(i);
+  return (now() - start) / count;
+}
+
+/**
+ * Ours, theirs, ours, theirs, ...: machine noise that lasts longer than a round hits both. Each side
+ * answers what one operation cost. The first `warmup` rounds are not counted.
+ */
+export async function duel({ ours, theirs, rounds, warmup = 2, between = () => {} }) {
+  const value = [];
+  const against = [];
+  for (let round = -warmup; round < rounds; round++) {
+    await between();
+    const mine = await ours();
+    await between();
+    const other = await theirs();
+    if (round < 0) continue;
+    value.push(mine);
+    against.push(other);
+  }
+  return { value: median(value), against: median(against) };
+}
+
+/** Until everything that waits for a later turn of the event loop, finalizers among it, has run. */
+export async function drain() {
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A collection outside of the measured time. Needs --expose-gc. */
+export const collect = () => globalThis.gc();
+
+/** Calls `use(path)` with a file of random bytes on the disk of this folder: written, synced, cached. */
+export async function withFile(size, use) {
+  const parent = fileURLToPath(new URL('build', import.meta.url));
+  mkdirSync(parent, { recursive: true });
+  const folder = mkdtempSync(join(parent, 'file-'));
+  try {
+    const path = join(folder, 'data');
+    fill(path, size);
+    return await use(path);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function fill(path, size) {
+  const fd = openSync(path, 'w');
+  const block = randomFillSync(Buffer.allocUnsafe(Math.min(size, 16 * MiB)));
+  for (let done = 0; done < size; done += block.length) {
+    writeSync(fd, block, 0, Math.min(block.length, size - done));
+  }
+  // Written back now, so that no writeback runs while something is measured.
+  fdatasyncSync(fd);
+  closeSync(fd);
+}

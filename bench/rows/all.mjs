@@ -1,0 +1,23 @@
+// Every row, in the order of the table.
+import { flush } from './flush.mjs';
+import { gc, gcWhole } from './gc.mjs';
+import { importing } from './import.mjs';
+import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
+import { randomRead, safeRead } from './read.mjs';
+import { registry } from './registry.mjs';
+import { scan, scanReadFile } from './scan.mjs';
+
+export const rows = [
+  mapUnmap,
+  mapViewUnmap,
+  mapFileUnmap,
+  scan,
+  scanReadFile,
+  randomRead,
+  safeRead,
+  gc,
+  gcWhole,
+  registry,
+  flush,
+  importing,
+];

@@ -1,0 +1,76 @@
+// scan, scan-readfile: going through 256 MiB from one end to the other.
+import { readFileSync } from 'node:fs';
+import { mapFileSync } from 'memmap';
+import { MiB, atMost, collect, duel, now, timesFaster, withFile } from '../harness.mjs';
+
+const LENGTH = 256 * MiB;
+const ROUNDS = 15;
+
+function sum(words) {
+  let total = 0;
+  for (let i = 0; i < words.length; i++) total = (total + words[i]) | 0;
+  return total;
+}
+
+const wordsOf = ({ buffer, byteOffset, length }) => new Uint32Array(buffer, byteOffset, length / 4);
+
+/** Both sides see the same bytes, or there is nothing to compare. */
+function stopwatch() {
+  let expected;
+  return (work) => {
+    const start = now();
+    const total = work();
+    const spent = (now() - start) / 1e6;
+    expected ??= total;
+    if (total !== expected) throw new Error('the two sides disagree about the sum');
+    return spent;
+  };
+}
+
+export const scan = {
+  name: 'scan',
+  what: 'summing 256 MiB of Uint32 in a warm mapping of a file',
+  results: { scan: { unit: 'ms', peer: 'an ordinary heap buffer', target: atMost(1.05) } },
+  run() {
+    const milliseconds = stopwatch();
+    return withFile(LENGTH, async (path) => {
+      const mapping = mapFileSync(path, { populate: true });
+      const mapped = wordsOf(mapping.buffer);
+      // A copy: never pooled, filled, and so in memory.
+      const heap = wordsOf(Buffer.from(mapping.buffer));
+      const found = await duel({
+        ours: () => milliseconds(() => sum(mapped)),
+        theirs: () => milliseconds(() => sum(heap)),
+        rounds: ROUNDS,
+      });
+      mapping.unmap();
+      return { scan: found };
+    });
+  },
+};
+
+export const scanReadFile = {
+  name: 'scan-readfile',
+  what: 'map, sum and unmap a cached file of 256 MiB',
+  results: {
+    'scan-readfile': { unit: 'ms', peer: 'fs.readFileSync, then the sum', target: timesFaster(3) },
+  },
+  run() {
+    const milliseconds = stopwatch();
+    return withFile(LENGTH, async (path) => {
+      const found = await duel({
+        ours: () =>
+          milliseconds(() => {
+            const mapping = mapFileSync(path);
+            const total = sum(wordsOf(mapping.buffer));
+            mapping.unmap();
+            return total;
+          }),
+        theirs: () => milliseconds(() => sum(wordsOf(readFileSync(path)))),
+        rounds: ROUNDS,
+        between: collect,
+      });
+      return { 'scan-readfile': found };
+    });
+  },
+};
