@@ -10,7 +10,14 @@ import type { ConstantTable } from './flags.js';
 interface Failure {
   readonly errno: number;
   readonly syscall: string;
-  readonly refusal?: 'foreign' | 'retired' | 'unnamed' | 'argument' | 'no-external' | 'limit';
+  readonly refusal?:
+    | 'foreign'
+    | 'retired'
+    | 'unnamed'
+    | 'argument'
+    | 'no-external'
+    | 'busy'
+    | 'limit';
   readonly at?: number;
   readonly destroyed?: true;
 }
@@ -46,7 +53,7 @@ interface Native {
     keepViews: boolean,
   ): Nothing;
   unmap(address: number, length: number): Maybe<boolean>;
-  drop(address: number, length: number, transferable: boolean): Nothing;
+  drop(address: number, length: number): Nothing;
   protect(address: number, length: number, protection: number): Nothing;
   advise(address: number, length: number, advice: number): Nothing;
   sync(address: number, length: number, flags: number): Nothing;
@@ -140,6 +147,12 @@ function toError(failure: Failure, details: ErrorDetails): Error {
       return misuse('UNSUPPORTED', 'this runtime does not allow ArrayBuffers over outside memory', {
         ...details,
         hint: 'read() and write() work everywhere',
+      });
+    case 'busy':
+      return misuse('BUSY', 'an ArrayBuffer over the memory was transferred, or is being collected', {
+        ...details,
+        address: at,
+        hint: 'memory that somebody may still be reading must stay readable',
       });
     case 'argument':
       return misuse('ARGUMENT', `the addon refused argument ${String(at)}`, details);

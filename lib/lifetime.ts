@@ -12,9 +12,6 @@ const MOST_YOUNG = 1024;
 /** A little more than the addon's own quarantine of retired ranges. */
 const REAP_MS = 11_000;
 
-/** From Node 22 an ArrayBuffer that was collected may have given its memory to another. */
-const transferable = 'transfer' in ArrayBuffer.prototype;
-
 let young: MappingRecord[] = [];
 let scheduled = false;
 let reaper: NodeJS.Timeout | undefined;
@@ -67,7 +64,7 @@ function release(record: MappingRecord): void {
   if (record.state !== 'mapped' || record.start === record.end) return;
   const { start, end } = record;
   disown(record, 'unmapped');
-  native.drop(start, end - start, transferable);
+  native.drop(start, end - start);
 }
 
 let collectNow: (() => void) | undefined;

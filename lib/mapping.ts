@@ -254,12 +254,13 @@ export class Mapping extends EventEmitter<MappingEvents> {
 
   /**
    * Changes what the pages of the range allow, rounding outward. Views over pages that can no
-   * longer be read are detached. EACCES when the file was not opened for it. Source: mprotect(2).
+   * longer be read are detached; a pinned mapping must stay readable. EACCES when the file was not opened for it. Source: mprotect(2).
    */
   protect(access: Protection, range?: Range): void {
     const word = validate.word('access', access, flags.protectionWords);
     const { record, span } = pagesOf(this, range, outward);
     const bits = flags.protection(word);
+    if ((bits & flags.read) === 0 && record.busy !== undefined) throw inUse(record.busy);
     check(native.protect(span.start, span.end - span.start, bits), whereOf(record));
     record.setProtection(span.start, span.end, bits);
   }

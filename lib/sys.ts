@@ -234,6 +234,7 @@ export function mprotect(address: Numeric, length: Numeric, protection: number):
     if ((bits & ~PROTECTIONS) !== 0) refuse('EINVAL', 'mprotect', range);
   };
   onEach(range, { syscall: 'mprotect', judge }, ({ record, start, end }) => {
+    if ((bits & flags.read) === 0) mustBeIdle(record);
     check(native.protect(start, end - start, bits), { address: range.address });
     record.setProtection(start, end, bits);
   });

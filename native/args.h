@@ -4,7 +4,9 @@
 
 #include <napi.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "environment.h"
 #include "failure.h"
@@ -26,6 +28,18 @@ class Args {
   [[nodiscard]] Environment& environment() const { return *environment_; }
   [[nodiscard]] Napi::Value value(size_t index) const { return {env_, values_[index]}; }
   [[nodiscard]] napi_value number(double value) const { return Napi::Number::New(env_, value); }
+  // A Float64Array. Null while the environment is being stopped: nobody reads it then.
+  [[nodiscard]] napi_value numbers(const std::vector<double>& values) const {
+    void* data = nullptr;
+    napi_value buffer = nullptr;
+    napi_value array = nullptr;
+    const size_t size = values.size() * sizeof(double);
+    if (napi_create_arraybuffer(env_, size, &data, &buffer) != napi_ok) return nullptr;
+    std::copy(values.begin(), values.end(), static_cast<double*>(data));
+    const napi_status made = napi_create_typedarray(env_, napi_float64_array, values.size(),
+                                                    buffer, 0, &array);
+    return made == napi_ok ? array : nullptr;
+  }
 
   // Whole numbers from 0; page-aligned ones above 2^53 are exact as doubles.
   uintptr_t address(size_t index) { return static_cast<uintptr_t>(whole(index, kMostAddress)); }

@@ -73,15 +73,11 @@ void unlink(Claim& claim, View* view) {
 }
 
 // An environment that is ending runs finalizers although the memory may live on in another
-// thread. Every call that could reach JavaScript fails by then, and this is the cheapest.
+// thread. Every call that could reach JavaScript fails by then; this is one that reaches none.
 bool ending(napi_env env) {
-  napi_deferred deferred = nullptr;
-  napi_value promise = nullptr;
-  if (napi_create_promise(env, &deferred, &promise) != napi_ok) return true;
-  napi_value undefined = nullptr;
-  napi_get_undefined(env, &undefined);
-  napi_resolve_deferred(env, deferred, undefined);
-  return false;
+  napi_value object = nullptr;
+  if (napi_create_object(env, &object) != napi_ok) return true;
+  return napi_object_freeze(env, object) != napi_ok;
 }
 
 void quarantine(Claim& claim) {
@@ -119,10 +115,11 @@ void finalize(napi_env env, void* /*data*/, void* hint) {
     return;
   }
   Claims& claims = Claims::process();
+  const bool last = ending(env);
   const auto lock = claims.lock();
   const bool settled = !view->linked && !view->held;
   if (view->linked) unlink(*claims.at(view->bytes.begin), view);
-  if (!settled && ending(env)) {
+  if (!settled && last) {
     // The memory may have been transferred to a thread that lives on: held for good, as zeros.
     if (!view->held) limbo().held.insert(view);
     each_in(claims, view->bytes, [&](Claim& claim) {
@@ -190,20 +187,6 @@ void detach(napi_env env, Claim& claim, Range pages) {
   }
 }
 
-void abandon(napi_env env, Claim& claim, bool transferable) {
-  for (View* view = claim.views; view != nullptr;) {
-    View* following = view->next;
-    napi_value buffer = nullptr;
-    napi_get_reference_value(env, view->buffer, &buffer);
-    view->linked = false;
-    if (buffer != nullptr || transferable) limbo().held.insert(view);
-    view = following;
-  }
-  claim.views = nullptr;
-  claim.state = State::kAbandoned;
-  claim.environment = nullptr;
-}
-
 void hold(Claim& claim, Range pages) {
   for (View* view = claim.views; view != nullptr;) {
     View* following = view->next;
@@ -215,7 +198,31 @@ void hold(Claim& claim, Range pages) {
   }
 }
 
+void abandon(Claim& claim) {
+  // A collected ArrayBuffer proves nothing: transfer() and byte streams move its backing store to
+  // another one. The finalizer proves it, a tick later.
+  hold(claim, claim.pages);
+  claim.state = State::kAbandoned;
+  claim.environment = nullptr;
+}
+
 bool held(Range pages) { return limbo().held.over(pages); }
+
+bool escaped(napi_env env, Claims& claims, Range pages) {
+  if (limbo().held.over(pages)) return true;
+  bool found = false;
+  each_in(claims, pages, [&](Claim& claim) {
+    for (const View* view = claim.views; view != nullptr; view = view->next) {
+      if (!view->bytes.overlaps(pages)) continue;
+      napi_value buffer = nullptr;
+      napi_get_reference_value(env, view->buffer, &buffer);
+      bool detached = true;
+      if (buffer != nullptr) napi_is_detached_arraybuffer(env, buffer, &detached);
+      found = found || detached;
+    }
+  });
+  return found;
+}
 
 sys::Status blank(const Claim& claim, Range pages) {
   if (claim.discardable && sys::advise(pages, MADV_DONTNEED).ok()) return {};

@@ -28,18 +28,22 @@ namespace buffers {
 // An ArrayBuffer over bytes of a claim of `environment`.
 napi_value make(napi_env env, const void* environment, Range bytes, Outcome* outcome);
 
-// The rest needs the lock of Claims.
+// The rest needs the lock of Claims. Under it only these calls of Node-API are made, none of which
+// can run JavaScript or a finalizer: napi_get_reference_value, napi_is_detached_arraybuffer,
+// napi_detach_arraybuffer, napi_delete_reference.
 
 // Takes the views that touch `pages` out of `claim`: attached ones are detached, the others held.
 void detach(napi_env env, Claim& claim, Range pages);
 // Holds the views that touch `pages`, without Node-API: they are another thread's, or the
 // environment is ending.
 void hold(Claim& claim, Range pages);
-// Its Mapping was collected. `transferable`: this runtime can move a backing store to another
-// ArrayBuffer, so that a collected one does not prove its memory unreachable.
-void abandon(napi_env env, Claim& claim, bool transferable);
+// Its Mapping was collected.
+void abandon(Claim& claim);
 // True when memory of these pages may still be in use although no view of ours is attached.
 bool held(Range pages);
+// True when an ArrayBuffer that nobody can detach any more may show some of these pages: they must
+// stay readable.
+bool escaped(napi_env env, Claims& claims, Range pages);
 // Zero pages in the place of `pages`, atomically; the file below them is released.
 sys::Status blank(const Claim& claim, Range pages);
 // A blank claim of its own: kept until nobody can be reading it any more.

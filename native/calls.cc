@@ -87,13 +87,12 @@ napi_value unmap(Args& args) {
   return Napi::Boolean::New(args.env(), unmapped.value);
 }
 
-// drop(address, length, transferable)
+// drop(address, length)
 napi_value drop(Args& args) {
   const Span span = pages_at(args);
-  const bool transferable = args.boolean(2);
   if (!args.ok()) return args.failure();
   if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
-  return to_failure(args.env(), space::drop(args.environment(), span.pages, transferable));
+  return to_failure(args.env(), space::drop(args.environment(), span.pages));
 }
 
 // A call on owned pages that answers nothing: (address, length, number).
@@ -163,12 +162,14 @@ struct Transfer {
   Range mapped;
   Args::Bytes bytes;
   Outcome outcome;
+  bool ordinary = false;  // the bytes are not mapped memory themselves
 
   [[nodiscard]] Done run(bool out) const {
     void* const target = out ? bytes.data : mapped.data();
     const void* const source = out ? mapped.data() : bytes.data;
+    if (ordinary && sys::copy_page(target, source, bytes.length, out)) return {};
     const auto copied = sys::copy(target, source, bytes.length, out);
-    return {Outcome(copied.status()), static_cast<double>(copied.value), true};
+    return {Outcome(copied.status())};
   }
 };
 Transfer transfer(Args& args) {
@@ -183,6 +184,8 @@ Transfer transfer(Args& args) {
     found.outcome = sys::Status{EFAULT, "process_vm_readv"};
   } else {
     found.outcome = space::check(args.environment(), pages);
+    const auto begin = reinterpret_cast<uintptr_t>(found.bytes.data);
+    found.ordinary = !space::is_claimed({begin, begin + found.bytes.length});
   }
   return found;
 }
@@ -289,9 +292,7 @@ napi_value regions(Args& args) {
   };
   const sys::Status listed = sys::regions(span.pages, visit, &rows);
   if (!listed.ok()) return to_failure(args.env(), Outcome(listed));
-  Napi::Float64Array table = Napi::Float64Array::New(args.env(), rows.size());
-  std::copy(rows.begin(), rows.end(), table.Data());
-  return table;
+  return args.numbers(rows);
 }
 
 // fileStatus(fd, row): size, inode, device, regular, stable inode
@@ -366,10 +367,7 @@ napi_value retired(Args& args) {
   Claims& claims = Claims::process();
   const auto lock_now = claims.lock();
   const buffers::Retired found = buffers::retired(claims);
-  Napi::Float64Array row = Napi::Float64Array::New(args.env(), 2);
-  row[0] = static_cast<double>(found.ranges);
-  row[1] = static_cast<double>(found.bytes);
-  return row;
+  return args.numbers({static_cast<double>(found.ranges), static_cast<double>(found.bytes)});
 }
 
 // claimed() -> [begin, end, owner (-1: not this environment's), state] of the whole process
@@ -385,9 +383,7 @@ napi_value claimed(Args& args) {
       rows.push_back(static_cast<double>(claim.state));
     });
   }
-  Napi::Float64Array table = Napi::Float64Array::New(args.env(), rows.size());
-  std::copy(rows.begin(), rows.end(), table.Data());
-  return table;
+  return args.numbers(rows);
 }
 
 template <napi_value (*call)(Args&)>

@@ -15,6 +15,8 @@ const char* text_of(Refusal refusal) {
       return "argument";
     case Refusal::kNoExternal:
       return "no-external";
+    case Refusal::kBusy:
+      return "busy";
     case Refusal::kLimit:
       return "limit";
     case Refusal::kNone:

@@ -147,6 +147,11 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
     return {Refusal::kArgument, target.begin};
   }
 
+  const bool readable = (request.protection & PROT_READ) != 0;
+  if (!readable && buffers::escaped(environment.env, claims, target)) {
+    return {Refusal::kBusy, target.begin};
+  }
+
   MapRequest staging = request;
   staging.address = 0;
   staging.exclusive = false;
@@ -167,6 +172,7 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
     return {};
   }
   forget(claims, environment.env, target);
+  claim.viewed = buffers::held(target);
   claims.add(claim);
   return {};
 }
@@ -176,7 +182,7 @@ Answer<bool> unmap(const Environment& environment, Range pages) {
   const auto lock = claims.lock();
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr) return {{Refusal::kForeign, pages.begin}};
-  const bool viewed = claim->viewed;
+  const bool viewed = claim->viewed || buffers::held(pages);
   // The kernel first: when it refuses, nothing is lost, not even a view.
   if (!viewed) {
     const sys::Status unmapped = sys::unmap(pages);
@@ -191,12 +197,12 @@ Answer<bool> unmap(const Environment& environment, Range pages) {
   return {{}, true};
 }
 
-Outcome drop(const Environment& environment, Range pages, bool transferable) {
+Outcome drop(const Environment& environment, Range pages) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr || !is_whole(*claim, pages)) return {Refusal::kForeign, pages.begin};
-  buffers::abandon(environment.env, *claim, transferable);
+  buffers::abandon(*claim);
   if (!buffers::held(pages)) buffers::release(claims, *claim);
   return {};
 }
@@ -220,10 +226,13 @@ Outcome protect(const Environment& environment, Range pages, int protection) {
   const auto lock = claims.lock();
   const Outcome owned = verify(claims, environment, pages, nullptr);
   if (!owned.ok()) return owned;
+  const bool readable = (protection & PROT_READ) != 0;
+  if (!readable && buffers::escaped(environment.env, claims, pages)) {
+    return {Refusal::kBusy, pages.begin};
+  }
   const sys::Status done = sys::protect(pages, protection);
   // Also where it failed: the kernel may have changed the pages before the one it refused.
   if (!pages.empty()) {
-    const bool readable = (protection & PROT_READ) != 0;
     change(claims, environment, pages, readable, protection == kReadWrite);
   }
   return done;
@@ -235,6 +244,9 @@ Outcome advise(const Environment& environment, Range pages, int advice) {
   const auto lock = claims.lock();
   const Outcome owned = verify(claims, environment, pages, nullptr);
   if (!owned.ok()) return owned;
+  if (advice == kGuardInstall && buffers::escaped(environment.env, claims, pages)) {
+    return {Refusal::kBusy, pages.begin};
+  }
   const sys::Status done = sys::advise(pages, advice);
   if (advice == kGuardInstall && !pages.empty()) change(claims, environment, pages, false, false);
   return done;
@@ -269,7 +281,7 @@ struct Moved {
 //   new:  [reserved length]  ->  [pages | grown]
 Moved move_leaving_zeros(Range pages, size_t length) {
   const auto place = sys::map(0, length, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
-  if (!place.ok()) return {place.status()};
+  if (!place.ok()) return {{place.error, "mremap"}};
   const Range moved{place.value, place.value + pages.size()};
   const auto parted = sys::remap(pages.begin, pages.size(), pages.size(),
                                  kMayMove | kFixed | kDontUnmap, moved.begin);
@@ -359,6 +371,8 @@ Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& requ
     const Range target{request.to, request.to + request.new_length};
     const Outcome allowed = verify(claims, environment, target, &owners);
     if (!allowed.ok()) return {allowed};
+    // What is moved there may be unreadable.
+    if (buffers::escaped(environment.env, claims, target)) return {{Refusal::kBusy, target.begin}};
   }
   const auto moved = sys::remap(from.begin, request.old_length, request.new_length, request.flags,
                                 request.to);
@@ -395,6 +409,12 @@ Outcome check(const Environment& environment, Range pages) {
   return verify(claims, environment, pages, nullptr);
 }
 
+bool is_claimed(Range bytes) {
+  Claims& claims = Claims::process();
+  const auto lock = claims.lock();
+  return claims.first_in(bytes) != nullptr;
+}
+
 void leave(const Environment& environment) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
@@ -404,7 +424,7 @@ void leave(const Environment& environment) {
   });
   for (const Range pages : own) {
     Claim& claim = *claims.at(pages.begin);
-    if (!claim.viewed) {
+    if (!claim.viewed && !buffers::held(pages)) {
       buffers::release(claims, claim);
       continue;
     }

@@ -37,7 +37,7 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
 // A part of one claim. The value says whether it was retired rather than unmapped.
 Answer<bool> unmap(const Environment& environment, Range pages);
 // Its Mapping was collected: unmapped now, or when the last backing store over it has gone.
-Outcome drop(const Environment& environment, Range pages, bool transferable);
+Outcome drop(const Environment& environment, Range pages);
 
 Outcome protect(const Environment& environment, Range pages, int protection);
 Outcome advise(const Environment& environment, Range pages, int advice);
@@ -62,6 +62,9 @@ Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& requ
 
 // ok when every page is held by this environment, whoever the owner.
 Outcome check(const Environment& environment, Range pages);
+
+// True when anybody in this process mapped some of these pages through memmap.
+bool is_claimed(Range bytes);
 
 // The environment ends: everything it holds is unmapped, or retired where views were handed out.
 void leave(const Environment& environment);

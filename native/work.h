@@ -22,20 +22,24 @@ template <typename Job>
 class Work {
  public:
   static napi_value queue(Napi::Env env, Napi::Value keep, Job job) {
-    Work* work = new Work(env, keep, std::move(job));
-    const napi_value promise = work->deferred_.Promise();
+    napi_deferred deferred = nullptr;
+    napi_value promise = nullptr;
+    // Refused while the environment is being stopped: then nobody waits for it either.
+    if (napi_create_promise(env, &deferred, &promise) != napi_ok) return nullptr;
+    Work* work = new Work(deferred, keep, std::move(job));
     const napi_value name = Napi::String::New(env, "memmap");
     const napi_status made =
         napi_create_async_work(env, nullptr, name, execute, complete, work, &work->handle_);
     if (made != napi_ok || napi_queue_async_work(env, work->handle_) != napi_ok) {
-      work->deferred_.Resolve(to_failure(env, Outcome(sys::Status{EAGAIN, "uv_queue_work"})));
+      work->resolve(env, to_failure(env, Outcome(sys::Status{EAGAIN, "uv_queue_work"})));
       delete work;
     }
     return promise;
   }
 
  private:
-  Work(Napi::Env env, Napi::Value keep, Job job) : deferred_(env), job_(std::move(job)) {
+  Work(napi_deferred deferred, Napi::Value keep, Job job)
+      : deferred_(deferred), job_(std::move(job)) {
     if (!keep.IsEmpty()) keep_ = Napi::Persistent(keep.As<Napi::Object>());
   }
 
@@ -50,18 +54,22 @@ class Work {
     if (status == napi_ok) {
       const Done& done = work->done_;
       if (!done.outcome.ok()) {
-        work->deferred_.Resolve(to_failure(env, done.outcome));
-      } else if (done.has_value) {
-        work->deferred_.Resolve(Napi::Number::New(env, done.value));
+        work->resolve(env, to_failure(env, done.outcome));
       } else {
-        work->deferred_.Resolve(Napi::Env(env).Undefined());
+        work->resolve(env, done.has_value ? napi_value(Napi::Number::New(env, done.value)) : nullptr);
       }
     }
     napi_delete_async_work(env, work->handle_);
     delete work;
   }
 
-  Napi::Promise::Deferred deferred_;
+  // Fails only while the environment is being stopped.
+  void resolve(napi_env env, napi_value value) {
+    if (value == nullptr) napi_get_undefined(env, &value);
+    napi_resolve_deferred(env, deferred_, value);
+  }
+
+  napi_deferred deferred_;
   Job job_;
   Napi::ObjectReference keep_;
   napi_async_work handle_ = nullptr;

@@ -58,7 +58,9 @@ it('removes this very item, not one that looks like it', () => {
 
 it('keeps order over thousands of insertions in any order', () => {
   const items = Array.from({ length: 5000 }, (_, i) => of(i * 10, i * 10 + 10));
-  const shuffled = [...items].sort((x, y) => ((x.start * 7919) % 50021) - ((y.start * 7919) % 50021));
+  const shuffled = [...items].sort(
+    (x, y) => ((x.start * 7919) % 50021) - ((y.start * 7919) % 50021),
+  );
   const intervals = filled(...shuffled);
   expect([...intervals]).toEqual(items);
   for (const item of shuffled.filter((_, i) => i % 3 > 0)) {

@@ -1,6 +1,13 @@
 import fs from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { type MapOptions, type Mapping, mapFile, mapFileSync, pageSize, registry } from '../lib/index.js';
+import {
+  type MapOptions,
+  type Mapping,
+  mapFile,
+  mapFileSync,
+  pageSize,
+  registry,
+} from '../lib/index.js';
 import { Scratch, patterned, pythonReads } from './helpers/files.js';
 import { findRegion, regionAt } from './helpers/kernel.js';
 import { kernelSays, refused, refusedLater } from './helpers/refusals.js';
@@ -59,7 +66,7 @@ describe.each(ways)('%s', (_name, map) => {
   });
 
   it('runs to the end of the file where no length is given', async () => {
-    const m = await map(path, { offset: pageSize + 17n });
+    const m = await map(path, { offset: BigInt(pageSize + 17) });
     expect(m.buffer.equals(bytes.subarray(pageSize + 17))).toBe(true);
   });
 
@@ -95,7 +102,8 @@ describe.each(ways)('%s', (_name, map) => {
     const m = await map(file);
     // The mapping outlives the descriptor.
     if (typeof file === 'number') fs.closeSync(file);
-    else if (typeof file === 'object' && 'close' in file) await (file as fs.promises.FileHandle).close();
+    else if (typeof file === 'object' && 'close' in file)
+      await (file as fs.promises.FileHandle).close();
     expect(m.buffer.equals(bytes)).toBe(true);
     expect(m.path).toBe(file instanceof URL ? path : undefined);
   });
@@ -110,7 +118,11 @@ describe.each(ways)('%s', (_name, map) => {
   });
 
   const failures: [string, () => [Parameters<Map>[0], MapOptions?], object][] = [
-    ['a missing file', () => ['/nowhere/at all'], { ...kernelSays('ENOENT', 'open'), path: '/nowhere/at all' }],
+    [
+      'a missing file',
+      () => ['/nowhere/at all'],
+      { ...kernelSays('ENOENT', 'open'), path: '/nowhere/at all' },
+    ],
     ['a folder', () => [scratch.folder], { ...kernelSays('ENODEV', 'mmap'), path: scratch.folder }],
     [
       'a folder, for writing',
@@ -119,15 +131,39 @@ describe.each(ways)('%s', (_name, map) => {
     ],
     ['a pipe', () => [scratch.fifo()], kernelSays('ENODEV', 'mmap')],
     ['a pipe of some length', () => [scratch.fifo(), { length: 10 }], kernelSays('ENODEV', 'mmap')],
-    ['a snapshot of a pipe', () => [scratch.fifo(), { access: 'snapshot', length: 10 }], kernelSays('ESPIPE', 'read')],
+    [
+      'a snapshot of a pipe',
+      () => [scratch.fifo(), { access: 'snapshot', length: 10 }],
+      kernelSays('ESPIPE', 'read'),
+    ],
     ['a closed descriptor', closedDescriptor, kernelSays('EBADF', 'fstat')],
     ['no descriptor', () => [-1], kernelSays('EBADF', 'fstat')],
     ['a write-only descriptor', () => [fs.openSync(path, 'a')], kernelSays('EACCES', 'mmap')],
-    ['a write-only descriptor of an empty file', () => [fs.openSync(scratch.file(''), 'a')], kernelSays('EACCES', 'mmap')],
-    ['a snapshot of a write-only descriptor', () => [fs.openSync(path, 'a'), { access: 'snapshot' }], kernelSays('EBADF', 'read')],
-    ['writing through a read-only descriptor', () => [fs.openSync(path, 'r'), { access: 'read-write' }], kernelSays('EACCES', 'mmap')],
-    ['growing through a read-only descriptor', () => [fs.openSync(path, 'r'), { size: 2 ** 20 }], kernelSays('EBADF', 'fallocate')],
-    ['a file of the kernel that cannot be mapped', () => ['/proc/version'], { ...kernelSays('EIO', 'mmap'), path: '/proc/version' }],
+    [
+      'a write-only descriptor of an empty file',
+      () => [fs.openSync(scratch.file(''), 'a')],
+      kernelSays('EACCES', 'mmap'),
+    ],
+    [
+      'a snapshot of a write-only descriptor',
+      () => [fs.openSync(path, 'a'), { access: 'snapshot' }],
+      kernelSays('EBADF', 'read'),
+    ],
+    [
+      'writing through a read-only descriptor',
+      () => [fs.openSync(path, 'r'), { access: 'read-write' }],
+      kernelSays('EACCES', 'mmap'),
+    ],
+    [
+      'growing through a read-only descriptor',
+      () => [fs.openSync(path, 'r'), { size: 2 ** 20 }],
+      kernelSays('EBADF', 'fallocate'),
+    ],
+    [
+      'a file of the kernel that cannot be mapped',
+      () => ['/proc/version'],
+      { ...kernelSays('EIO', 'mmap'), path: '/proc/version' },
+    ],
   ];
   it.each(failures)('is refused by the system: %s', async (_name, args, expected) => {
     const error = await refusedLater(map(...args()));
@@ -209,7 +245,7 @@ describe('access', () => {
   });
 });
 
-describe.each(ways)("a snapshot by %s", (_name, map) => {
+describe.each(ways)('a snapshot by %s', (_name, map) => {
   it('is what the file held, whatever becomes of it', async () => {
     const file = scratch.file(bytes);
     const m = await map(file, { access: 'snapshot', offset: 33, length: 2 * pageSize });

@@ -52,10 +52,13 @@ describe('the naming rule', () => {
     ['behind', 250, 350, 300n, 50],
     ['between', 200, 450, 300n, 100],
     ['everywhere', 600, 700, 600n, 100],
-  ])('is ERR_MEMMAP_FOREIGN with a page %s that is not owned', (_where, start, end, address, length) => {
-    const error = refused(() => registry.mayOverwrite(start, end, ['a', 'b', 'c']));
-    expect(error).toMatchObject({ code: 'ERR_MEMMAP_FOREIGN', address, length });
-  });
+  ])(
+    'is ERR_MEMMAP_FOREIGN with a page %s that is not owned',
+    (_where, start, end, address, length) => {
+      const error = refused(() => registry.mayOverwrite(start, end, ['a', 'b', 'c']));
+      expect(error).toMatchObject({ code: 'ERR_MEMMAP_FOREIGN', address, length });
+    },
+  );
 
   it('is ERR_MEMMAP_BUSY while an owner is in use', () => {
     const busy = item(700, 800, 'd');

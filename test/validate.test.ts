@@ -113,7 +113,9 @@ describe('options', () => {
         return 5;
       },
     };
-    expect(validate.options('options', given, ['length', 'offset'] as const)).toEqual({ length: 5 });
+    expect(validate.options('options', given, ['length', 'offset'] as const)).toEqual({
+      length: 5,
+    });
     expect(reads).toBe(1);
   });
 
@@ -136,7 +138,10 @@ describe('options', () => {
 
 describe('ranges', () => {
   it('default to the whole, and to the end', () => {
-    expect(validate.rangeWithin(validate.givenRange(undefined), 10)).toEqual({ offset: 0, length: 10 });
+    expect(validate.rangeWithin(validate.givenRange(undefined), 10)).toEqual({
+      offset: 0,
+      length: 10,
+    });
     expect(validate.rangeWithin(validate.givenRange({ offset: 4 }), 10)).toEqual({
       offset: 4,
       length: 6,

@@ -99,6 +99,8 @@ Result<size_t> copy(void* to, const void* from, size_t length, bool) {
   return {static_cast<size_t>(copied)};
 }
 
+bool copy_page(void*, const void*, size_t, bool) { return false; }
+
 Status regions(Range range, RegionVisitor visit, void* context) {
   mach_vm_address_t at = range.begin;
   while (at < range.end) {

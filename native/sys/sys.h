@@ -82,6 +82,9 @@ Status populate(Range pages, bool write);
 // Copies between two ranges of this process through the kernel. Any alignment. A bad page is
 // EFAULT or, when bytes before it were copied, a short count: never a signal.
 Result<size_t> copy(void* to, const void* from, size_t length, bool from_is_mapped);
+// At most a page, for less, where the side that is not mapped is ordinary memory that cannot fault.
+// False: it was not, or not wholly, copied, and copy() can tell why.
+bool copy_page(void* to, const void* from, size_t length, bool from_is_mapped);
 // The same through a pipe, wherever copy() has nothing better. Slower, and just as safe.
 Result<size_t> copy_through_pipe(void* to, const void* from, size_t length);
 

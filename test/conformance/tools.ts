@@ -1,6 +1,4 @@
 // What a case gets: scratch files, children, and the kernel's books. A fresh one for each case.
-// eslint-disable-next-line @typescript-eslint/triple-slash-reference -- case.ts brings lib/ with it
-/// <reference path="../../types/node-gyp-build.d.ts" />
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import {
@@ -13,21 +11,20 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import * as memmap from 'memmap';
 import type { Case, Tools } from './case.js';
 
-type Memmap = Tools['memmap'];
 type ChildOptions = NonNullable<Parameters<Tools['child']>[1]>;
 type ChildEnd = Awaited<ReturnType<Tools['child']>>;
-export type Mapping = ReturnType<Memmap['sys']['mmap']>;
+export type Mapping = memmap.Mapping;
 type Refusal = ReturnType<Tools['refused']>;
 
 /** From .build/test/conformance. */
 export const root = join(__dirname, '..', '..', '..');
 
 /** The package as it is published: what dist/ and the addon are. */
-export const memmap = createRequire(join(root, 'package.json'))('memmap') as Memmap;
+export { memmap };
 export const { sys, pageSize } = memmap;
 
 /** A constant of the platform by name; one that is missing fails the case that asks for it. */

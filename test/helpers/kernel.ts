@@ -61,6 +61,13 @@ export function regionAt(address: bigint): KernelRegion {
   return found;
 }
 
+/** This program's own code: memory of nobody who came through memmap. */
+export function codeRegion(): KernelRegion {
+  const found = kernelRegions().find(({ mode }) => mode === 'r-xp');
+  if (found === undefined) throw new Error('the kernel lists no code');
+  return found;
+}
+
 /** 'rw-p' and the like for each page of a range, '----' where nobody has mapped one. */
 export function modesOf(address: bigint, pages: number, pageSize: number): string[] {
   const regions = kernelRegions();

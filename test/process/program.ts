@@ -44,7 +44,10 @@ const isAll = (bytes, value) => Buffer.compare(bytes, Buffer.alloc(bytes.length,
 function startWorker(source, workerData) {
   const head = 'const memmap = require(' + JSON.stringify(entry) + ');'
     + "const { parentPort, workerData } = require('node:worker_threads');";
-  return new Worker(head + '(async () => {' + source + '})();', { eval: true, workerData });
+  const worker = new Worker(head + '(async () => {' + source + '})();', { eval: true, workerData });
+  // Watched from the start: a worker may end in the turn of its last message.
+  worker.ended = once(worker, 'exit');
+  return worker;
 }
 
 // Collects garbage until the condition holds; finalizers run between the turns. Needs --expose-gc.

@@ -3,8 +3,8 @@ import { survives, testTransfer, withGc } from './program';
 
 const endings = {
   terminated: 'await worker.terminate();',
-  'ending by itself': "worker.postMessage('end'); await once(worker, 'exit');",
-  'calling process.exit': "worker.postMessage('exit'); await once(worker, 'exit');",
+  'ending by itself': "worker.postMessage('end'); await worker.ended;",
+  'calling process.exit': "worker.postMessage('exit'); await worker.ended;",
 };
 const onOrder = `
 parentPort.on('message', (order) => {
@@ -47,18 +47,8 @@ for (const [how, end] of Object.entries(endings)) {
       `
       const path = scratch(64 * PAGE);
       const m = memmap.mapFileSync(path, { access: 'read-write' });
-      const worker = startWorker(\`
-        const bytes = new Uint8Array(workerData.buffer);
-        const sum = () => bytes.reduce((total, byte) => total + byte, 0);
-        parentPort.on('message', (order) => {
-          if (order === 'sum') parentPort.postMessage(sum());
-          if (order === 'end') parentPort.close();
-          if (order === 'exit') process.exit();
-        });
-        parentPort.postMessage(sum());
-      \`);
-      await worker.terminate();
-      const other = new Worker(\`
+      // This one never loads the addon.
+      const worker = new Worker(\`
         const { parentPort } = require('node:worker_threads');
         let bytes;
         const sum = () => bytes.reduce((total, byte) => total + byte, 0);
@@ -69,14 +59,15 @@ for (const [how, end] of Object.entries(endings)) {
           parentPort.postMessage(sum());
         });
       \`, { eval: true });
+      worker.ended = once(worker, 'exit');
       const moved = m.buffer.buffer.transfer();
-      other.postMessage(moved, [moved]);
-      assert.equal((await once(other, 'message'))[0], 97 * 64 * PAGE);
+      worker.postMessage(moved, [moved]);
+      assert.equal((await once(worker, 'message'))[0], 97 * 64 * PAGE);
       m.unmap();
       assert.equal(showsFile(path), false);
-      other.postMessage('sum');
-      assert.equal((await once(other, 'message'))[0], 0);
-      ${end.replaceAll('worker.', 'other.').replaceAll('(worker', '(other')}
+      worker.postMessage('sum');
+      assert.equal((await once(worker, 'message'))[0], 0);
+      ${end}
       for (let round = 0; round < 20; round++) {
         gc();
         await turn();
