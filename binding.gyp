@@ -18,11 +18,14 @@
       "target_name": "memmap",
       "sources": [
         "native/binding.cc",
+        "native/books.cc",
         "native/buffers.cc",
         "native/calls.cc",
         "native/claims.cc",
         "native/constants.cc",
+        "native/data_calls.cc",
         "native/failure.cc",
+        "native/remap.cc",
         "native/space.cc",
         "native/weak.cc",
         "native/sys/posix.cc"

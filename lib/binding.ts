@@ -11,13 +11,7 @@ interface Failure {
   readonly errno: number;
   readonly syscall: string;
   readonly refusal?:
-    | 'foreign'
-    | 'retired'
-    | 'unnamed'
-    | 'argument'
-    | 'no-external'
-    | 'busy'
-    | 'limit';
+    'foreign' | 'retired' | 'unnamed' | 'argument' | 'no-external' | 'busy' | 'limit';
   readonly at?: number;
   readonly destroyed?: true;
 }
@@ -129,7 +123,8 @@ const LIMIT_HINT =
 
 const HINTS: Readonly<Record<string, string>> = {
   ENODEV: 'only regular files and some devices can be mapped',
-  EACCES: 'the descriptor must be open for reading, and for writing too if the mapping is shared and writable',
+  EACCES:
+    'the descriptor must be open for reading, and for writing too if the mapping is shared and writable',
 };
 
 function toError(failure: Failure, details: ErrorDetails): Error {
@@ -149,11 +144,15 @@ function toError(failure: Failure, details: ErrorDetails): Error {
         hint: 'read() and write() work everywhere',
       });
     case 'busy':
-      return misuse('BUSY', 'an ArrayBuffer over the memory was transferred, or is being collected', {
-        ...details,
-        address: at,
-        hint: 'memory that somebody may still be reading must stay readable',
-      });
+      return misuse(
+        'BUSY',
+        'an ArrayBuffer over the memory was transferred, or is being collected',
+        {
+          ...details,
+          address: at,
+          hint: 'memory that somebody may still be reading must stay readable',
+        },
+      );
     case 'argument':
       return misuse('ARGUMENT', `the addon refused argument ${String(at)}`, details);
     case 'retired':
@@ -182,7 +181,7 @@ export async function checkLater<Value>(
   answer: Maybe<Promise<Maybe<Value>>>,
   details?: ErrorDetails,
 ): Promise<Value> {
-  return check(await check(answer, details), details) as Value;
+  return check(await check(answer, details), details);
 }
 
 /** True when the answer is ENOMEM, or our own limit: worth a collection and another try. */

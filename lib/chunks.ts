@@ -36,13 +36,12 @@ export async function during<Result>(
   what: string,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  record.pendingCount++;
+  record.hold();
   record.pending = `${what} has not finished`;
   try {
     return await work();
   } finally {
-    record.pendingCount--;
-    if (record.pendingCount === 0) record.pending = undefined;
+    record.letGo();
   }
 }
 
@@ -51,13 +50,12 @@ export async function inChunks(
   span: Span,
   piece: (start: number, length: number) => Promise<unknown>,
   { signal: abort, onProgress }: LongCallOptions,
-  chunk = CHUNK,
 ): Promise<void> {
   const total = span.end - span.start;
-  for (let at = span.start; at < span.end; at += chunk) {
+  for (let at = span.start; at < span.end; at += CHUNK) {
     abort?.throwIfAborted();
-    await piece(at, Math.min(chunk, span.end - at));
-    onProgress?.({ done: Math.min(at + chunk, span.end) - span.start, total });
+    await piece(at, Math.min(CHUNK, span.end - at));
+    onProgress?.({ done: Math.min(at + CHUNK, span.end) - span.start, total });
   }
   abort?.throwIfAborted();
 }

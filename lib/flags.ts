@@ -40,12 +40,7 @@ export type Advice =
 /** The platform's constants, by name. */
 export type ConstantTable = Readonly<Record<string, number>>;
 
-export const ACCESS_WORDS: readonly Access[] = [
-  'read',
-  'read-write',
-  'copy-on-write',
-  'snapshot',
-];
+export const ACCESS_WORDS: readonly Access[] = ['read', 'read-write', 'copy-on-write', 'snapshot'];
 
 /** Advice that throws contents away, and therefore rounds inward. */
 const DESTRUCTIVE: ReadonlySet<string> = new Set(['dontneed', 'free', 'wipeonfork']);

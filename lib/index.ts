@@ -1,12 +1,8 @@
 // Exports only.
 export { mapAnonymous, mapFile, mapFileSync } from './map.js';
-export {
-  Mapping,
-  type MappingEvents,
-  type Pin,
-  type Range,
-  type Residency,
-} from './mapping.js';
+export { Mapping, type Pin, type Residency } from './mapping.js';
+export { MappedMemory, type MappingEvents } from './memory.js';
+export type { Range } from './ranges.js';
 export type { AnonymousOptions, MapOptions, PlacementOptions } from './options.js';
 export type { LongCallOptions, Progress } from './chunks.js';
 export type { Access, Advice, ConstantTable, Protection } from './flags.js';

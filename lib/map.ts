@@ -36,14 +36,19 @@ interface Call {
 function place(call: Call, placement: Placement): Mapping {
   const { contents, lead, length } = call;
   const span = roundUp(lead + length, pageSize);
-  const record = new MappingRecord({ start: 0, end: 0, lead, length, contents });
+  const { inherit } = placement;
+  const record = new MappingRecord({ start: 0, end: 0, lead, length, contents, inherit });
   const answer = placeOnce(record, call, placement);
   const settled = isOutOfRoom(answer) ? retry(() => placeOnce(record, call, placement)) : answer;
-  const base = typeof settled === 'number' ? settled : check(settled, details(settled, call, placement));
+  const base =
+    typeof settled === 'number' ? settled : check(settled, details(settled, call, placement));
   record.start = base;
   record.end = base + span;
   const mapping = inside.create(record);
-  if (placement.hugePages) orUnmap(mapping, () => { mapping.advise('hugepage'); });
+  if (placement.hugePages)
+    orUnmap(mapping, () => {
+      mapping.advise('hugepage');
+    });
   return mapping;
 }
 
@@ -163,7 +168,10 @@ function mapOpen(file: OpenFile, plan: FilePlan): { mapping: Mapping; length: nu
       : fileContents(access, status, { path: file.path, offset });
   if (length === 0) {
     mustBeMappable(file);
-    return { mapping: inside.create(new MappingRecord({ start: 0, end: 0, lead: 0, length: 0, contents })), length };
+    return {
+      mapping: inside.create(new MappingRecord({ start: 0, end: 0, lead: 0, length: 0, contents })),
+      length,
+    };
   }
   const snapshot = access === 'snapshot';
   const lead = snapshot ? 0 : offset % pageSize;

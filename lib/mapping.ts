@@ -1,28 +1,20 @@
 // The Mapping class: checks its arguments and its state, then delegates to the verbs.
-import { EventEmitter } from 'node:events';
 import { check, checkLater, native, pageSize } from './binding.js';
 import { type LongCallOptions, during, inChunks, longCall } from './chunks.js';
 import { constants, flags } from './constants.js';
 import { misuse } from './errors.js';
-import { type Access, type Advice, type Protection, isDestructive } from './flags.js';
+import { type Advice, type Protection, isDestructive } from './flags.js';
 import { adopt } from './lifetime.js';
 import { inside } from './inside.js';
-import { type Span, inward, outward } from './page.js';
-import type { MappingRecord, MappingState } from './record.js';
+import { MappedMemory, anyOf, liveOf } from './memory.js';
+import { type Range, everyPage, lockDetails, pagesOf, whereOf, wholePages } from './ranges.js';
+import type { MappingRecord } from './record.js';
 import { inUse } from './registry.js';
 import { replaceContents } from './replace.js';
 import { resizeMapping } from './resize.js';
 import { releaseAll } from './release.js';
 import type { Source } from './source.js';
-import { type WriteSource, bytesOf, copyIn, copyLater, copyOut, mustBeWritable } from './transfer.js';
 import * as validate from './validate.js';
-import { makeView } from './views.js';
-
-/** A part of a mapping, in bytes; half-open; the default is the whole of it. */
-export interface Range {
-  offset?: number | bigint;
-  length?: number | bigint;
-}
 
 /** Which pages of a range are in memory: one byte a page in `map`, 1 or 0. */
 export interface Residency {
@@ -35,13 +27,6 @@ export interface Residency {
 export interface Pin {
   release(): void;
   [Symbol.dispose](): void;
-}
-
-export interface MappingEvents {
-  /** Its memory was unmapped. */
-  unmap: [];
-  /** Its memory, or a part of it, now shows something else. */
-  replace: [];
 }
 
 const key = Symbol('memmap');
@@ -61,13 +46,10 @@ const key = Symbol('memmap');
  * m.unmap(); // the Buffer has length 0 now; using it can no longer hurt
  * ```
  */
-export class Mapping extends EventEmitter<MappingEvents> {
-  readonly #record: MappingRecord;
-  #buffer: Buffer | undefined;
+export class Mapping extends MappedMemory {
   #parts: Mapping[] | undefined;
 
   static {
-    inside.recordOf = (value) => (#record in value ? value.#record : undefined);
     inside.create = (record) => {
       const mapping = new Mapping(key, record);
       if (record.start !== record.end) adopt(mapping, record);
@@ -81,48 +63,12 @@ export class Mapping extends EventEmitter<MappingEvents> {
   /** @internal Mappings are made by the functions above, not by `new`. */
   constructor(secret: symbol, record: MappingRecord) {
     if (secret !== key) {
-      throw misuse('ARGUMENT', 'a Mapping is made by mapFile, mapAnonymous or sys.mmap, not by new');
+      throw misuse(
+        'ARGUMENT',
+        'a Mapping is made by mapFile, mapAnonymous or sys.mmap, not by new',
+      );
     }
-    super();
-    this.#record = record;
-  }
-
-  /** Address of the first byte. Never 0, but for the empty mapping of an empty file. */
-  get address(): bigint {
-    return BigInt(anyOf(this).address);
-  }
-
-  /** Bytes that were asked for, not the pages below them. */
-  get length(): number {
-    return anyOf(this).length;
-  }
-
-  get access(): Access {
-    return anyOf(this).contents.access;
-  }
-
-  /** What the pages allow now; 'mixed' after `protect` of a part. */
-  get protection(): Protection | 'mixed' {
-    return anyOf(this).protectionWord;
-  }
-
-  /** The path it was mapped by, if it was. */
-  get path(): string | undefined {
-    return anyOf(this).contents.path;
-  }
-
-  /** Offset in the file of the first byte; 0 for anonymous memory. */
-  get fileOffset(): bigint {
-    return BigInt(anyOf(this).contents.fileOffset);
-  }
-
-  /** 'kernel' when the kernel shows the file itself; 'copy' for a snapshot of it. */
-  get backing(): 'kernel' | 'copy' {
-    return anyOf(this).contents.backing;
-  }
-
-  get state(): MappingState {
-    return anyOf(this).state;
+    super(record);
   }
 
   /** What is left of it after a part was replaced or unmapped: mappings of their own. */
@@ -132,112 +78,12 @@ export class Mapping extends EventEmitter<MappingEvents> {
   }
 
   /**
-   * The whole mapping as one Buffer, zero copy, made on first use and then always the same. Throws
-   * ERR_MEMMAP_RANGE when it is too long for one Buffer on this runtime (4 GiB on Node 20), and
-   * then `view` is the way. After `unmap` the Buffer has length 0.
-   *
-   * Writing into the Buffer of a read-only mapping, or reading past the end of a file that another
-   * program has truncated, is a signal; `read` and `write` throw instead.
-   */
-  get buffer(): Buffer {
-    const record = liveOf(this);
-    if (this.#buffer === undefined || (this.#buffer.length === 0 && record.length > 0)) {
-      this.#buffer = makeView(this, record, 0, record.length);
-    }
-    return this.#buffer;
-  }
-
-  /** A window of the mapping as a Buffer, zero copy. `length` defaults to the end. */
-  view(offset: number | bigint, length?: number | bigint): Buffer {
-    const from = validate.bytes('offset', offset);
-    const asked = length === undefined ? undefined : validate.bytes('length', length);
-    const record = liveOf(this);
-    const size = asked ?? Math.max(0, record.length - from);
-    validate.within(from, size, record.length);
-    const whole = this.#buffer;
-    if (whole !== undefined && whole.length > 0) return whole.subarray(from, from + size);
-    return makeView(this, record, from, size);
-  }
-
-  /**
-   * Copies bytes out, through the kernel (process_vm_readv(2)): a page that cannot be read is an
-   * EFAULT error, never a signal. Gives a new Buffer of `length` bytes, or fills `target`.
-   */
-  read(offset: number | bigint, length: number | bigint): Buffer;
-  read<Target extends NodeJS.ArrayBufferView>(offset: number | bigint, target: Target): Target;
-  read(offset: number | bigint, into: unknown): unknown {
-    const from = validate.bytes('offset', offset);
-    const { result, bytes } = targetOf(into);
-    const record = liveOf(this);
-    const length = bytes === undefined ? validate.bytes('length', into) : validate.byteLengthOf(bytes);
-    validate.within(from, length, record.length);
-    const target = bytes ?? Buffer.allocUnsafe(length);
-    if (length > 0) copyOut(record, from, target);
-    return result ?? target;
-  }
-
-  /** `read` on the thread pool, in pieces of 1 MiB. */
-  async readAsync(
-    offset: number | bigint,
-    length: number | bigint,
-    options?: LongCallOptions,
-  ): Promise<Buffer>;
-  async readAsync<Target extends NodeJS.ArrayBufferView>(
-    offset: number | bigint,
-    target: Target,
-    options?: LongCallOptions,
-  ): Promise<Target>;
-  async readAsync(
-    offset: number | bigint,
-    into: unknown,
-    options?: LongCallOptions,
-  ): Promise<unknown> {
-    const from = validate.bytes('offset', offset);
-    const { result, bytes } = targetOf(into);
-    const chosen = longCall(options);
-    const record = liveOf(this);
-    const length = bytes === undefined ? validate.bytes('length', into) : validate.byteLengthOf(bytes);
-    validate.within(from, length, record.length);
-    const target = bytes ?? Buffer.allocUnsafeSlow(length);
-    await during(record, 'readAsync()', () => copyLater(record, from, target, 'out', chosen));
-    return result ?? target;
-  }
-
-  /**
-   * Copies bytes in, through the kernel (process_vm_writev(2)), and gives how many. ERR_MEMMAP_READ_ONLY
-   * when the pages do not allow it; a page that cannot be written is an EFAULT error, never a signal.
-   */
-  write(offset: number | bigint, source: WriteSource): number {
-    const from = validate.bytes('offset', offset);
-    const bytes = bytesOf(source);
-    const record = liveOf(this);
-    validate.within(from, validate.byteLengthOf(bytes), record.length);
-    return copyIn(record, from, bytes);
-  }
-
-  /** `write` on the thread pool, in pieces of 1 MiB. The source must not change meanwhile. */
-  async writeAsync(
-    offset: number | bigint,
-    source: WriteSource,
-    options?: LongCallOptions,
-  ): Promise<number> {
-    const from = validate.bytes('offset', offset);
-    const bytes = bytesOf(source);
-    const chosen = longCall(options);
-    const record = liveOf(this);
-    const length = validate.byteLengthOf(bytes);
-    validate.within(from, length, record.length);
-    mustBeWritable(record, from, length);
-    return during(record, 'writeAsync()', () => copyLater(record, from, bytes, 'in', chosen));
-  }
-
-  /**
    * Writes changed pages of the range to the file and waits for the disk, on the thread pool, in
    * pieces of 32 MiB. Rounds outward to pages. Rejects with the disk's error. Source: msync(2).
    */
   async flush(range?: Range, options?: LongCallOptions): Promise<void> {
-    const { record, span } = pagesOf(this, range, outward);
     const chosen = longCall(options);
+    const { record, span } = pagesOf(this, range, everyPage);
     const sync = (start: number, length: number) =>
       checkLater(native.syncAsync(start, length, constants['MS_SYNC'] ?? 0), whereOf(record));
     await during(record, 'flush()', () => inChunks(span, sync, chosen));
@@ -245,11 +91,8 @@ export class Mapping extends EventEmitter<MappingEvents> {
 
   /** `flush` at once, blocking. */
   flushSync(range?: Range): void {
-    const { record, span } = pagesOf(this, range, outward);
-    check(
-      native.sync(span.start, span.end - span.start, flags.bit('MS_SYNC')),
-      whereOf(record),
-    );
+    const { record, span } = pagesOf(this, range, everyPage);
+    check(native.sync(span.start, span.end - span.start, flags.bit('MS_SYNC')), whereOf(record));
   }
 
   /**
@@ -258,7 +101,7 @@ export class Mapping extends EventEmitter<MappingEvents> {
    */
   protect(access: Protection, range?: Range): void {
     const word = validate.word('access', access, flags.protectionWords);
-    const { record, span } = pagesOf(this, range, outward);
+    const { record, span } = pagesOf(this, range, everyPage);
     const bits = flags.protection(word);
     if ((bits & flags.read) === 0 && record.busy !== undefined) throw inUse(record.busy);
     check(native.protect(span.start, span.end - span.start, bits), whereOf(record));
@@ -273,21 +116,21 @@ export class Mapping extends EventEmitter<MappingEvents> {
   advise(advice: Advice, range?: Range): void {
     const word = validate.word('advice', advice, flags.adviceWords()) as Advice;
     const bits = flags.advice(word);
-    const { record, span } = pagesOf(this, range, isDestructive(word) ? inwardToEdges : outward);
+    const { record, span } = pagesOf(this, range, isDestructive(word) ? wholePages : everyPage);
     if (span.start === span.end) return;
     check(native.advise(span.start, span.end - span.start, bits), whereOf(record));
   }
 
   /** Keeps the pages of the range in memory, faulting them in now. Rounds outward. Source: mlock(2). */
   lock(range?: Range): void {
-    const { record, span } = pagesOf(this, range, outward);
+    const { record, span } = pagesOf(this, range, everyPage);
     check(native.lock(span.start, span.end - span.start, 0), lockDetails(record));
   }
 
   /** `lock` on the thread pool, in pieces of 32 MiB. */
   async lockAsync(range?: Range, options?: LongCallOptions): Promise<void> {
-    const { record, span } = pagesOf(this, range, outward);
     const chosen = longCall(options);
+    const { record, span } = pagesOf(this, range, everyPage);
     const lock = (start: number, length: number) =>
       checkLater(native.lockAsync(start, length, 0), lockDetails(record));
     await during(record, 'lockAsync()', () => inChunks(span, lock, chosen));
@@ -295,7 +138,7 @@ export class Mapping extends EventEmitter<MappingEvents> {
 
   /** Undoes `lock`. Rounds outward. Source: munlock(2). */
   unlock(range?: Range): void {
-    const { record, span } = pagesOf(this, range, outward);
+    const { record, span } = pagesOf(this, range, everyPage);
     check(native.unlock(span.start, span.end - span.start, 0), whereOf(record));
   }
 
@@ -304,8 +147,8 @@ export class Mapping extends EventEmitter<MappingEvents> {
    * outward. EFAULT where the file is shorter than the range. Source: madvise(2), MADV_POPULATE_READ.
    */
   async prefetch(range?: Range, options?: LongCallOptions): Promise<void> {
-    const { record, span } = pagesOf(this, range, outward);
     const chosen = longCall(options);
+    const { record, span } = pagesOf(this, range, everyPage);
     const populate = (start: number, length: number) =>
       checkLater(native.populateAsync(start, length, 0), whereOf(record));
     await during(record, 'prefetch()', () => inChunks(span, populate, chosen));
@@ -313,7 +156,7 @@ export class Mapping extends EventEmitter<MappingEvents> {
 
   /** Which pages of the range are in memory. Rounds outward. Source: mincore(2). */
   residency(range?: Range): Residency {
-    const { record, span } = pagesOf(this, range, outward);
+    const { record, span } = pagesOf(this, range, everyPage);
     const map = new Uint8Array((span.end - span.start) / pageSize);
     if (map.length > 0) {
       check(native.residency(span.start, span.end - span.start, map), whereOf(record));
@@ -327,11 +170,13 @@ export class Mapping extends EventEmitter<MappingEvents> {
   pin(): Pin {
     const record = liveOf(this);
     record.pins++;
+    record.hold();
     let held = true;
     const release = (): void => {
-      if (held) record.pins--;
+      if (!held) return;
       held = false;
-      void this; // a pinned mapping is not collected
+      record.pins--;
+      record.letGo();
     };
     return { release, [Symbol.dispose]: release };
   }
@@ -344,14 +189,14 @@ export class Mapping extends EventEmitter<MappingEvents> {
     const size = validate.bytes('length', length, 1);
     const record = liveOf(this);
     if (record.busy !== undefined) throw inUse(record.busy);
-    this.#buffer = undefined;
     resizeMapping(record, size);
   }
 
   /**
    * dup2 for memory: shows `source` at the same address, atomically, in the Buffers that were
    * already handed out. A reader on another thread sees the old bytes or the new, never a hole.
-   * What cannot be mapped leaves everything as it was. Source: mremap(2), MREMAP_FIXED.
+   * What cannot be mapped leaves everything as it was. A lock or huge pages asked for earlier
+   * belonged to the old pages. Source: mremap(2), MREMAP_FIXED.
    */
   replace(source: Source): void {
     replaceContents(() => liveOf(this), source);
@@ -368,7 +213,6 @@ export class Mapping extends EventEmitter<MappingEvents> {
     if (record.state === 'mapped') {
       if (record.busy !== undefined) throw inUse(record.busy);
       releaseAll(record);
-      this.#buffer = undefined;
       this.emit('unmap');
     } else if (this.#parts !== undefined) {
       for (const part of this.#parts) part.unmap();
@@ -386,64 +230,3 @@ export class Mapping extends EventEmitter<MappingEvents> {
     this.unmap();
   }
 }
-
-function anyOf(mapping: Mapping): MappingRecord {
-  // The receiver is whatever the caller chose: Mapping.prototype.unmap.call({}).
-  const receiver: unknown = mapping;
-  const record =
-    typeof receiver === 'object' && receiver !== null ? inside.recordOf(receiver) : undefined;
-  if (record === undefined) throw validate.wrongKind('this', 'a Mapping', receiver);
-  return record;
-}
-
-function liveOf(mapping: Mapping): MappingRecord {
-  const record = anyOf(mapping);
-  if (record.state === 'mapped') return record;
-  throw misuse('UNMAPPED', `the mapping was ${record.state}`, {
-    address: BigInt(record.address),
-    length: record.length,
-    path: record.contents.path,
-  });
-}
-
-/** Where the bytes of a read go: a caller's buffer, or (undefined) a new one. */
-function targetOf(into: unknown): { result: unknown; bytes: Uint8Array | undefined } {
-  if (typeof into === 'number' || typeof into === 'bigint') {
-    return { result: undefined, bytes: undefined };
-  }
-  return { result: into, bytes: validate.byteView('target', into) };
-}
-
-type Rounding = (start: number, end: number, page: number, record: MappingRecord) => Span;
-
-/** A range of bytes as pages of a live mapping. The range is read before the state is looked at. */
-function pagesOf(
-  mapping: Mapping,
-  range: Range | undefined,
-  round: Rounding,
-): { record: MappingRecord; span: Span } {
-  const given = validate.givenRange(range);
-  const record = liveOf(mapping);
-  const { offset, length } = validate.rangeWithin(given, record.length);
-  if (length === 0) return { record, span: { start: record.start, end: record.start } };
-  const from = record.address + offset;
-  return { record, span: round(from, from + length, pageSize, record) };
-}
-
-/** Inward, but the hidden bytes at the mapping's own edges belong to nobody else. */
-function inwardToEdges(start: number, end: number, page: number, record: MappingRecord): Span {
-  const first = start === record.address ? record.start : start;
-  const last = end === record.address + record.length ? record.end : end;
-  return inward(first, last, page);
-}
-
-const whereOf = (record: MappingRecord) => ({
-  address: BigInt(record.address),
-  length: record.length,
-  path: record.contents.path,
-});
-
-const lockDetails = (record: MappingRecord) => ({
-  ...whereOf(record),
-  hint: 'RLIMIT_MEMLOCK limits how much an ordinary user may lock (ulimit -l)',
-});

@@ -87,15 +87,7 @@ const PLACEMENT = [
   'hugePages',
   'inherit',
 ] as const;
-const FILE = [
-  'access',
-  'offset',
-  'length',
-  'create',
-  'size',
-  'allocate',
-  ...PLACEMENT,
-] as const;
+const FILE = ['access', 'offset', 'length', 'create', 'size', 'allocate', ...PLACEMENT] as const;
 const ANONYMOUS = ['access', 'shared', ...PLACEMENT] as const;
 
 type Given = Partial<Record<string, unknown>>;
@@ -147,7 +139,11 @@ function placement(given: Given): Placement {
 /** What no options mean: shared, because reading them again would cost as much as the map. */
 const ANYWHERE = placement({});
 
-const access = <Word extends Access>(given: Given, words: readonly Word[], otherwise: Word): Word =>
+const access = <Word extends Access>(
+  given: Given,
+  words: readonly Word[],
+  otherwise: Word,
+): Word =>
   given['access'] === undefined ? otherwise : word('options.access', given['access'], words);
 
 function fileOptions(options: unknown): FilePlan {

@@ -84,4 +84,3 @@ export function victimsIn(span: Span, names: readonly Mapping[]): MappingRecord[
 export function mustBeIdle(record: MappingRecord): void {
   if (record.busy !== undefined) throw inUse(record.busy);
 }
-

@@ -34,6 +34,8 @@ export interface ProtectedRun {
 
 /** Where a mapping is, in pages, and which of their bytes were asked for. */
 export interface Place {
+  /** Kept across fork. */
+  readonly inherit?: boolean;
   readonly start: number;
   readonly end: number;
   readonly lead: number;
@@ -54,32 +56,51 @@ export class MappingRecord implements Entry<Mapping> {
   lead: number;
   length: number;
   contents: Contents;
+  readonly inherit: boolean;
   state: MappingState = 'mapped';
   /** The Mapping itself in its first turn, then a weak handle. */
   strong: Mapping | undefined = undefined;
   weak = -1;
   pins = 0;
   pending: string | undefined = undefined;
-  pendingCount = 0;
+  #holds = 0;
+  #held: Mapping | undefined = undefined;
   runs: readonly ProtectedRun[] | undefined = undefined;
 
-  constructor({ start, end, lead, length, contents }: Place, ownerId?: number) {
+  constructor({ start, end, lead, length, contents, inherit = false }: Place, ownerId?: number) {
     this.start = start;
     this.end = end;
     this.lead = lead;
     this.length = length;
     this.contents = contents;
+    this.inherit = inherit;
     this.ownerId = ownerId ?? ++lastOwner;
   }
 
   get owner(): Mapping | undefined {
-    if (this.strong !== undefined || this.weak < 0) return this.strong;
+    const known = this.strong ?? this.#held;
+    if (known !== undefined || this.weak < 0) return known;
     return native.strengthen(this.weak) as Mapping | undefined;
+  }
+
+  /** Keeps the Mapping from being collected until letGo() was called as often. */
+  hold(): void {
+    this.#holds++;
+    this.#held ??= this.owner;
+  }
+
+  letGo(): void {
+    if (--this.#holds === 0) this.#held = undefined;
+  }
+
+  /** True while a call on the thread pool or a pin needs the mapping. */
+  get isHeld(): boolean {
+    return this.#holds > 0;
   }
 
   get busy(): string | undefined {
     if (this.pins > 0) return `it is pinned ${String(this.pins)} time(s)`;
-    return this.pending;
+    return this.isHeld ? this.pending : undefined;
   }
 
   /** Address of the first byte that was asked for. */

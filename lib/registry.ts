@@ -76,9 +76,7 @@ export class Registry<Owner, Item extends Entry<Owner>> {
     const [gap] = this.gaps(start, end);
     if (gap !== undefined) throw foreign(gap.start, gap.end, 'is not mapped by this thread');
     const entries = this.entriesIn(start, end);
-    const unnamed = entries.filter(
-      ({ owner }) => owner === undefined || !named.includes(owner),
-    );
+    const unnamed = entries.filter(({ owner }) => owner === undefined || !named.includes(owner));
     if (unnamed.length > 0) {
       const conflicts = unnamed.flatMap(({ owner }) => (owner === undefined ? [] : [owner]));
       throw misuse(

@@ -59,7 +59,14 @@ function partOf(record: MappingRecord, start: number, end: number): MappingRecor
   const { contents } = record;
   const file = contents.fileInode >= 0;
   const shown = file ? { ...contents, fileOffset: contents.fileOffset + skipped } : contents;
-  const place = { start, end, lead: address - start, length: last - address, contents: shown };
+  const place = {
+    start,
+    end,
+    lead: address - start,
+    length: last - address,
+    contents: shown,
+    inherit: record.inherit,
+  };
   const part = new MappingRecord(place, record.ownerId);
   if (record.runs !== undefined) part.setRuns(record.runsMoved(part, part));
   return part;

@@ -4,7 +4,15 @@ import { constants } from './constants.js';
 import { inside } from './inside.js';
 import { reapLater, withRoom } from './lifetime.js';
 import type { Mapping } from './mapping.js';
-import { type RawRange, isAligned, mustBeIdle, ownedIn, pagesOf, refuse, victimsIn } from './owned.js';
+import {
+  type RawRange,
+  isAligned,
+  mustBeIdle,
+  ownedIn,
+  pagesOf,
+  refuse,
+  victimsIn,
+} from './owned.js';
 import { type Span, roundUp } from './page.js';
 import { MappingRecord, registry } from './record.js';
 import { carve } from './release.js';
@@ -34,12 +42,15 @@ function argumentsAreBad({ range, size, flags, to }: RemapCall): boolean {
   );
 }
 
+/** Longer than any address space: what the kernel says of this length it says of all above. */
+const MOST = 2n ** 62n;
+
 const overlaps = (a: Span, b: Span): boolean => a.start < b.end && b.start < a.end;
 
 export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping {
   const { range, size, flags, to } = call;
   const from = pagesOf(range);
-  const target = pagesOf({ address: to, length: size });
+  const target = pagesOf({ address: to, length: size < MOST ? size : MOST });
   if (argumentsAreBad(call) || from === undefined || target === undefined) {
     refuse('EINVAL', 'mremap', range);
   }
@@ -52,7 +63,7 @@ export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping 
   const victims = fixed ? victimsIn(target, names) : [];
   const whole = !stays && from.start === source.start && from.end === source.end;
   const moved = whole ? source : copyOf(source, from, Number(size));
-  const span = roundUp(Number(size), pageSize);
+  const span = Math.min(roundUp(Number(size), pageSize), Number(MOST));
   const answer = withRoom(() =>
     native.remap(
       moved.ownerId,
@@ -100,7 +111,8 @@ function copyOf(source: MappingRecord, from: Span, length: number): MappingRecor
   const skipped = from.start - source.start;
   const offset = contents.fileInode < 0 ? 0 : contents.fileOffset - source.lead + skipped;
   const shown = { ...contents, fileOffset: offset };
-  return new MappingRecord({ ...from, lead: 0, length, contents: shown });
+  const { inherit } = source;
+  return new MappingRecord({ ...from, lead: 0, length, contents: shown, inherit });
 }
 
 interface Move {
@@ -127,4 +139,3 @@ function settle(source: MappingRecord, moved: MappingRecord, { from, to, stays }
   moved.setRuns(runs);
   return inside.create(moved);
 }
-

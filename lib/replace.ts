@@ -5,7 +5,13 @@ import { type OpenFile, statusOf, tooShort, withFileSync } from './file.js';
 import { disown } from './lifetime.js';
 import type { Contents, MappingRecord } from './record.js';
 import { inUse } from './registry.js';
-import { type ParsedSource, anonymousContents, fileContents, mapFlagsOf, parseSource } from './source.js';
+import {
+  type ParsedSource,
+  anonymousContents,
+  fileContents,
+  mapFlagsOf,
+  parseSource,
+} from './source.js';
 
 /** `live` gives the record, and throws once the mapping is gone: it is asked after every getter. */
 export function replaceContents(live: () => MappingRecord, source: unknown): void {
@@ -81,7 +87,7 @@ function put(record: MappingRecord, contents: Contents, place: Place): void {
     place.flags,
     place.fd,
     place.offset,
-    false,
+    record.inherit,
     Float64Array.of(ownerId),
     true,
   );

@@ -22,7 +22,9 @@ export function parseSource(source: unknown): ParsedSource {
   const given = options('source', source, names);
   if (given.anonymous !== undefined) {
     if (given.file !== undefined) {
-      throw misuse('ARGUMENT', 'source must have file or anonymous, not both', { argument: 'source' });
+      throw misuse('ARGUMENT', 'source must have file or anonymous, not both', {
+        argument: 'source',
+      });
     }
     const access = given.access ?? 'read-write';
     return {

@@ -6,6 +6,7 @@ import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import type { MappingRecord } from './record.js';
 import { byteLengthOf, byteView } from './validate.js';
+import { mappingOf } from './views.js';
 
 /** Small enough that copying a piece on the event loop does not hold it up. */
 const PIECE = 2 ** 20;
@@ -48,29 +49,48 @@ export function copyIn(record: MappingRecord, offset: number, source: Uint8Array
   return length;
 }
 
+function mustBeAsLong(bytes: Uint8Array, total: number): void {
+  if (byteLengthOf(bytes) === total) return;
+  throw misuse('ARGUMENT', 'the buffer was detached or resized while it was being copied');
+}
+
+interface Copy {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly direction: 'out' | 'in';
+}
+
 /** Copies piece by piece through a buffer that nobody else can detach meanwhile. */
 export async function copyLater(
   record: MappingRecord,
-  offset: number,
-  bytes: Uint8Array,
-  direction: 'out' | 'in',
-  { signal, onProgress }: LongCallOptions,
+  { offset, bytes, direction }: Copy,
+  options: LongCallOptions,
 ): Promise<number> {
+  const { signal, onProgress } = options;
   const total = byteLengthOf(bytes);
+  if (mappingOf(bytes.buffer) !== undefined) {
+    // Maybe of the same mapping, and overlapping: the pieces must not see one another.
+    const apart = direction === 'in' ? Buffer.from(bytes) : Buffer.allocUnsafeSlow(total);
+    await copyLater(record, { offset, bytes: apart, direction }, options);
+    if (direction === 'out') {
+      mustBeAsLong(bytes, total);
+      bytes.set(apart);
+    }
+    return total;
+  }
   const own = Buffer.allocUnsafeSlow(Math.min(PIECE, total));
   for (let done = 0; done < total; done += PIECE) {
     signal?.throwIfAborted();
-    if (byteLengthOf(bytes) !== total) {
-      throw misuse('ARGUMENT', 'the buffer was detached or resized while it was being copied');
-    }
     const piece = own.subarray(0, Math.min(PIECE, total - done));
     const at = record.lead + offset + done;
     const where = details(record, offset + done, piece.length);
     if (direction === 'in') {
+      mustBeAsLong(bytes, total);
       piece.set(bytes.subarray(done, done + piece.length));
       await checkLater(native.copyInAsync(record.start, at, piece), where);
     } else {
       await checkLater(native.copyOutAsync(record.start, at, piece), where);
+      mustBeAsLong(bytes, total);
       bytes.set(piece, done);
     }
     onProgress?.({ done: done + piece.length, total });

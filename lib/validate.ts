@@ -150,13 +150,13 @@ export function within(offset: number, length: number, total: number): ByteRange
   return { offset, length };
 }
 
-const intrinsicByteLength = Object.getOwnPropertyDescriptor(
+const intrinsic = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype) as object,
   'byteLength',
-)?.get as (this: Uint8Array) => number;
+) as { get: (this: Uint8Array) => number };
 
 /** The real length: an own property of that name cannot lie to us. */
-export const byteLengthOf = (view: Uint8Array): number => intrinsicByteLength.call(view);
+export const byteLengthOf = (view: Uint8Array): number => intrinsic.get.call(view);
 
 /** Bytes to read from or write into. A detached buffer is an error, not zero bytes. */
 export function byteView(name: string, value: unknown): Uint8Array {
@@ -165,7 +165,7 @@ export function byteView(name: string, value: unknown): Uint8Array {
   }
   mustBeAttached(name, value);
   return value.constructor === Uint8Array || Buffer.isBuffer(value)
-    ? (value as Uint8Array)
+    ? value
     : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 

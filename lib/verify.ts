@@ -37,8 +37,10 @@ export function regionsIn(start: number, end: number): Region[] {
   const rows = check(native.regions(start, end - start));
   const found: Region[] = [];
   for (let row = 0; row < rows.length; row += ROW) {
-    const [begin = 0, last = 0, protection = 0, shared = 0, offset = 0, inode = 0] =
-      rows.subarray(row, row + ROW);
+    const [begin = 0, last = 0, protection = 0, shared = 0, offset = 0, inode = 0] = rows.subarray(
+      row,
+      row + ROW,
+    );
     found.push({ start: begin, end: last, protection, shared: shared === 1, offset, inode });
   }
   return found;
@@ -70,7 +72,8 @@ function driftsOf(record: MappingRecord, run: ProtectedRun): Drift[] {
     if (start > at) note('missing', at, start, 'nothing');
     at = end;
     if (!isSame(record, region)) note('replaced', start, end, description(region));
-    else if (region.protection !== run.protection) note('protection', start, end, description(region));
+    else if (region.protection !== run.protection)
+      note('protection', start, end, description(region));
   }
   if (at < run.end) note('missing', at, run.end, 'nothing');
   return drifts;

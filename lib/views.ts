@@ -5,6 +5,7 @@ import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import type { Mapping } from './mapping.js';
 import type { MappingRecord } from './record.js';
+import type { ByteRange } from './validate.js';
 
 /** Node 26.0 to 26.8 abort on an external ArrayBuffer of 32 GiB (nodejs/node#65534). */
 function longestView(): number {
@@ -41,8 +42,7 @@ export const mappingOf = (buffer: object): Mapping | undefined => Keeper.mapping
 export function makeView(
   mapping: Mapping,
   record: MappingRecord,
-  offset: number,
-  length: number,
+  { offset, length }: ByteRange,
 ): Buffer {
   if (length === 0) return Buffer.alloc(0);
   if (length > LONGEST_VIEW) {

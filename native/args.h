@@ -36,8 +36,8 @@ class Args {
     const size_t size = values.size() * sizeof(double);
     if (napi_create_arraybuffer(env_, size, &data, &buffer) != napi_ok) return nullptr;
     std::copy(values.begin(), values.end(), static_cast<double*>(data));
-    const napi_status made = napi_create_typedarray(env_, napi_float64_array, values.size(),
-                                                    buffer, 0, &array);
+    const napi_status made =
+        napi_create_typedarray(env_, napi_float64_array, values.size(), buffer, 0, &array);
     return made == napi_ok ? array : nullptr;
   }
 
@@ -70,8 +70,8 @@ class Args {
     napi_typedarray_type type = napi_uint8_array;
     size_t length = 0;
     void* data = nullptr;
-    const napi_status got = napi_get_typedarray_info(env_, values_[index], &type, &length,
-                                                     &data, nullptr, nullptr);
+    const napi_status got =
+        napi_get_typedarray_info(env_, values_[index], &type, &length, &data, nullptr, nullptr);
     if (got != napi_ok || type != napi_uint8_array) {
       fail(index);
       return {};
@@ -94,8 +94,8 @@ class Args {
     napi_typedarray_type type = napi_float64_array;
     size_t count = 0;
     void* data = nullptr;
-    const napi_status got = napi_get_typedarray_info(env_, values_[index], &type, &count,
-                                                     &data, nullptr, nullptr);
+    const napi_status got =
+        napi_get_typedarray_info(env_, values_[index], &type, &count, &data, nullptr, nullptr);
     if (got != napi_ok || type != napi_float64_array) {
       fail(index);
       return {};
@@ -108,10 +108,10 @@ class Args {
   }
 
  private:
-  static constexpr size_t kMost = 10;  // arguments of the longest call
-  static constexpr double kMostId = 9007199254740992.0;           // 2^53
-  static constexpr double kMostAddress = 9223372036854775808.0;   // 2^63: above any user space
-  static constexpr double kMostOffset = 18446744073709551616.0;   // 2^64
+  static constexpr size_t kMost = 10;                            // arguments of the longest call
+  static constexpr double kMostId = 9007199254740992.0;          // 2^53
+  static constexpr double kMostAddress = 9223372036854775808.0;  // 2^63: above any user space
+  static constexpr double kMostOffset = 18446744073709551616.0;  // 2^64
 
   double read(size_t index) {
     double value = 0;

@@ -42,8 +42,8 @@ class Held {
   }
   [[nodiscard]] bool over(Range pages) const {
     const uintptr_t from = pages.begin > longest_ ? pages.begin - longest_ : 0;
-    for (auto entry = views_.lower_bound(from);
-         entry != views_.end() && entry->first < pages.end; ++entry) {
+    for (auto entry = views_.lower_bound(from); entry != views_.end() && entry->first < pages.end;
+         ++entry) {
       if (entry->second->bytes.overlaps(pages)) return true;
     }
     return false;
@@ -152,8 +152,8 @@ napi_value make(napi_env env, const void* environment, Range bytes, Outcome* out
   // Without the lock: a failing creation calls finalize() at once.
   View* view = new View{bytes};
   napi_value buffer = nullptr;
-  const napi_status made = napi_create_external_arraybuffer(env, bytes.data(), bytes.size(),
-                                                            finalize, view, &buffer);
+  const napi_status made =
+      napi_create_external_arraybuffer(env, bytes.data(), bytes.size(), finalize, view, &buffer);
   if (made != napi_ok) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);

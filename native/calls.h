@@ -10,5 +10,6 @@ namespace memmap::calls {
 
 // Adds every export. `environment` outlives them.
 void add_to(Napi::Object exports, Environment* environment);
+void add_data_to(Napi::Object exports, Environment* environment);
 
 }  // namespace memmap::calls

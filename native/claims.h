@@ -19,8 +19,8 @@ struct View;  // buffers.h
 
 enum class State : uint8_t {
   kMapped,
-  kAbandoned,  // its Mapping was collected; a backing store of it may still be alive
-  kRetired,    // unmapped for its owner: zero pages, kept while a held view may still read them
+  kAbandoned,    // its Mapping was collected; a backing store of it may still be alive
+  kRetired,      // unmapped for its owner: zero pages, kept while a held view may still read them
   kQuarantined,  // the same, waiting only for its time
 };
 

@@ -227,22 +227,22 @@ Napi::Object constants(Napi::Env env) {
 #ifdef MREMAP_FIXED
   add("MREMAP_FIXED", MREMAP_FIXED);
 #endif
-#ifdef MREMAP_MAYMOVE  // there is no mremap without it: this is Linux
+#ifdef MREMAP_MAYMOVE                    // there is no mremap without it: this is Linux
   add("MAP_FIXED_NOREPLACE", 0x100000);  // 4.17
-  add("MAP_DROPPABLE", 0x08);  // 6.11
-  add("MAP_HUGE_SHIFT", 26);  // 3.8
-  add("MAP_HUGE_MASK", 0x3f);  // 3.8
-  add("MAP_HUGE_2MB", (21 << 26));  // 3.8
-  add("MAP_HUGE_1GB", (30 << 26));  // 3.8
-  add("MADV_COLD", 20);  // 5.4
-  add("MADV_PAGEOUT", 21);  // 5.4
-  add("MADV_POPULATE_READ", 22);  // 5.14
-  add("MADV_POPULATE_WRITE", 23);  // 5.14
-  add("MADV_DONTNEED_LOCKED", 24);  // 5.18
-  add("MADV_COLLAPSE", 25);  // 6.1
-  add("MADV_GUARD_INSTALL", 102);  // 6.13
-  add("MADV_GUARD_REMOVE", 103);  // 6.13
-  add("MREMAP_DONTUNMAP", 4);  // 5.7
+  add("MAP_DROPPABLE", 0x08);            // 6.11
+  add("MAP_HUGE_SHIFT", 26);             // 3.8
+  add("MAP_HUGE_MASK", 0x3f);            // 3.8
+  add("MAP_HUGE_2MB", (21 << 26));       // 3.8
+  add("MAP_HUGE_1GB", (30 << 26));       // 3.8
+  add("MADV_COLD", 20);                  // 5.4
+  add("MADV_PAGEOUT", 21);               // 5.4
+  add("MADV_POPULATE_READ", 22);         // 5.14
+  add("MADV_POPULATE_WRITE", 23);        // 5.14
+  add("MADV_DONTNEED_LOCKED", 24);       // 5.18
+  add("MADV_COLLAPSE", 25);              // 6.1
+  add("MADV_GUARD_INSTALL", 102);        // 6.13
+  add("MADV_GUARD_REMOVE", 103);         // 6.13
+  add("MREMAP_DONTUNMAP", 4);            // 5.7
 #endif
   return table;
 }

@@ -56,7 +56,8 @@ class Work {
       if (!done.outcome.ok()) {
         work->resolve(env, to_failure(env, done.outcome));
       } else {
-        work->resolve(env, done.has_value ? napi_value(Napi::Number::New(env, done.value)) : nullptr);
+        work->resolve(env,
+                      done.has_value ? napi_value(Napi::Number::New(env, done.value)) : nullptr);
       }
     }
     napi_delete_async_work(env, work->handle_);

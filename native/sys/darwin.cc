@@ -42,7 +42,8 @@ Result<uintptr_t> map_exclusive(uintptr_t at, size_t length, int protection, int
                                 uint64_t offset) {
   // Reserve without overwriting, then map over our own reservation: no race in between.
   mach_vm_address_t address = at;
-  const kern_return_t reserved = mach_vm_allocate(mach_task_self(), &address, length, VM_FLAGS_FIXED);
+  const kern_return_t reserved =
+      mach_vm_allocate(mach_task_self(), &address, length, VM_FLAGS_FIXED);
   if (reserved != KERN_SUCCESS) return {0, errno_of(reserved), "mach_vm_allocate"};
   void* mapped = mmap(reinterpret_cast<void*>(at), length, protection, flags | MAP_FIXED, fd,
                       static_cast<off_t>(offset));
@@ -74,7 +75,7 @@ Status residency(Range pages, uint8_t* states) {
 
 Status keep_from_children(Range pages) {
   return minherit(pages.data(), pages.size(), VM_INHERIT_NONE) == 0 ? Status{}
-                                                                     : Status{errno, "minherit"};
+                                                                    : Status{errno, "minherit"};
 }
 
 Status populate(Range pages, bool write) {
@@ -145,8 +146,8 @@ size_t region_limit() { return 0; }
 Result<FileStatus> file_status(int fd) {
   struct stat found {};
   if (fstat(fd, &found) != 0) return {{}, errno, "fstat"};
-  return {{static_cast<uint64_t>(found.st_size), static_cast<uint64_t>(found.st_dev),
-           found.st_ino, S_ISREG(found.st_mode), false}};
+  return {{static_cast<uint64_t>(found.st_size), static_cast<uint64_t>(found.st_dev), found.st_ino,
+           S_ISREG(found.st_mode), false}};
 }
 
 Status allocate_file(int fd, uint64_t size) {

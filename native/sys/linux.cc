@@ -231,7 +231,9 @@ class Landing {
     if (fd_ >= 0) close(fd_);
   }
 
-  [[nodiscard]] bool takes(size_t length) const { return page_ != nullptr && length <= page_size(); }
+  [[nodiscard]] bool takes(size_t length) const {
+    return page_ != nullptr && length <= page_size();
+  }
 
   ssize_t out(void* to, const void* mapped, size_t length) {
     const ssize_t moved = pwrite(fd_, mapped, length, 0);

@@ -97,8 +97,8 @@ Result<size_t> copy_through_pipe(void* to, const void* from, size_t length) {
     }
     ssize_t taken = 0;
     while (taken < put) {
-      const ssize_t got = read(ends[0], static_cast<char*>(to) + done + taken,
-                               static_cast<size_t>(put - taken));
+      const ssize_t got =
+          read(ends[0], static_cast<char*>(to) + done + taken, static_cast<size_t>(put - taken));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) {
         error = errno;

@@ -60,15 +60,16 @@ Status overlay_zero(Range pages);
 // Post on error: `from` is intact; `to` may have become a hole. Ask regions().
 Status move(Range from, uintptr_t to);
 
-Status unmap(Range pages);                      // munmap(2)
-Status protect(Range pages, int protection);    // mprotect(2)
-Status sync(Range pages, int flags);            // msync(2); blocks
-Status advise(Range pages, int advice);         // madvise(2)
-Status lock(Range pages);                       // mlock(2); blocks while it faults pages in
-Status unlock(Range pages);                     // munlock(2)
-Status residency(Range pages, uint8_t* states); // mincore(2); one byte a page, bit 0 is resident
+Status unmap(Range pages);                       // munmap(2)
+Status protect(Range pages, int protection);     // mprotect(2)
+Status sync(Range pages, int flags);             // msync(2); blocks
+Status advise(Range pages, int advice);          // madvise(2)
+Status lock(Range pages);                        // mlock(2); blocks while it faults pages in
+Status unlock(Range pages);                      // munlock(2)
+Status residency(Range pages, uint8_t* states);  // mincore(2); one byte a page, bit 0 is resident
 
-// mremap(2), as the caller says it. ENOTSUP where there is none. MREMAP_FIXED only over owned pages.
+// mremap(2), as the caller says it. ENOTSUP where there is none. MREMAP_FIXED only over owned
+// pages.
 Result<uintptr_t> remap(uintptr_t from, size_t old_length, size_t new_length, int flags,
                         uintptr_t to);
 
@@ -113,7 +114,7 @@ struct FileStatus {
   bool stable_inode;  // the kernel's list shows this very inode number (no overlayfs, no btrfs)
 };
 Result<FileStatus> file_status(int fd);
-Status resize_file(int fd, uint64_t size);      // ftruncate(2)
+Status resize_file(int fd, uint64_t size);  // ftruncate(2)
 // Grows the file to `size` with blocks really allocated: a full disk is ENOSPC now.
 Status allocate_file(int fd, uint64_t size);
 // pread(2) until length bytes or the end of the file. Blocks.

@@ -233,17 +233,15 @@ const cases = casesOf({
     const size = 64 * 2 ** 20;
     // Shared: reading a private page that was never written shows the one zero page.
     countsAsResident(sys.mmap(0, size, readWrite, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-    countsAsResident(memmap.mapFileSync(tools.scratch(), { access: 'read-write', create: true, size }));
+    countsAsResident(
+      memmap.mapFileSync(tools.scratch(), { access: 'read-write', create: true, size }),
+    );
   },
 });
 
 export const suite: Suite = {
   cases,
-  waiting: because(
-    'memfd seals',
-    'aster.memfd_create.name_too_long',
-    'aster.memfd_access_err',
-  ),
+  waiting: because('memfd seals', 'aster.memfd_create.name_too_long', 'aster.memfd_access_err'),
   inexpressible: because(
     'mremap moves pages of one Mapping: these are three, though one region to the kernel',
     'aster.mremap.mmap_and_mremap_auto_merge_anon',

@@ -27,7 +27,7 @@ function zerosAreIndependent(sharing: number): void {
   second.write(1, '2');
   const rest = '\0'.repeat(pageSize - 2);
   assert.equal(textOf(first), `1\0${rest}`);
-  assert.equal(textOf(second), `\0002${rest}`);
+  assert.equal(textOf(second), `\x002${rest}`);
   assert.equal(textOf(third), `\0\0${rest}`);
 }
 

@@ -107,7 +107,11 @@ const cases = casesOf({
     const options = { replace: mapping };
     const flags = MREMAP_FIXED | MREMAP_MAYMOVE;
     const two = 2 * pageSize;
-    mustRefuse(() => sys.mremap(address, two, two, flags, address + page, options), 'EINVAL', 'mremap');
+    mustRefuse(
+      () => sys.mremap(address, two, two, flags, address + page, options),
+      'EINVAL',
+      'mremap',
+    );
     assert.equal(mapping.state, 'mapped');
   },
 

@@ -116,7 +116,10 @@ const cases = casesOf({
     assert.deepEqual([onA.address, onB.address], [a.address, b.address]);
     assert.deepEqual([textOf(onA, 0, 1), textOf(onB, 0, 1)], ['2', '1']);
     const paths = [onA, onB].map((mapping) => tools.smaps(mapping.address)['inode']);
-    assert.deepEqual(paths, [two, one].map(({ fd }) => String(statSync(`/proc/self/fd/${fd}`).ino)));
+    assert.deepEqual(
+      paths,
+      [two, one].map(({ fd }) => String(statSync(`/proc/self/fd/${fd}`).ino)),
+    );
   },
 
   async 'ltp.mmap21'(tools) {

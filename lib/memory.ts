@@ -1,0 +1,216 @@
+// The bytes of a mapping: what it is, Buffers over it, copies in and out of it.
+import { EventEmitter } from 'node:events';
+import { type LongCallOptions, during, longCall } from './chunks.js';
+import { misuse } from './errors.js';
+import type { Access, Protection } from './flags.js';
+import { inside } from './inside.js';
+import type { Mapping } from './mapping.js';
+import type { MappingRecord, MappingState } from './record.js';
+import {
+  type WriteSource,
+  bytesOf,
+  copyIn,
+  copyLater,
+  copyOut,
+  mustBeWritable,
+} from './transfer.js';
+import * as validate from './validate.js';
+import { makeView } from './views.js';
+
+export interface MappingEvents {
+  /** Its memory was unmapped. */
+  unmap: [];
+  /** Its memory, or a part of it, now shows something else. */
+  replace: [];
+}
+
+/** What every Mapping is: some bytes at an address. Its other half is in mapping.ts. */
+export abstract class MappedMemory extends EventEmitter<MappingEvents> {
+  readonly #record: MappingRecord;
+  #buffer: Buffer | undefined;
+
+  static {
+    inside.recordOf = (value) => (#record in value ? value.#record : undefined);
+  }
+
+  /** @internal */
+  constructor(record: MappingRecord) {
+    super();
+    this.#record = record;
+  }
+
+  /** Address of the first byte. Never 0, but for the empty mapping of an empty file. */
+  get address(): bigint {
+    return BigInt(anyOf(this).address);
+  }
+
+  /** Bytes that were asked for, not the pages below them. */
+  get length(): number {
+    return anyOf(this).length;
+  }
+
+  get access(): Access {
+    return anyOf(this).contents.access;
+  }
+
+  /** What the pages allow now; 'mixed' after `protect` of a part. */
+  get protection(): Protection | 'mixed' {
+    return anyOf(this).protectionWord;
+  }
+
+  /** The path it was mapped by, if it was. */
+  get path(): string | undefined {
+    return anyOf(this).contents.path;
+  }
+
+  /** Offset in the file of the first byte; 0 for anonymous memory. */
+  get fileOffset(): bigint {
+    return BigInt(anyOf(this).contents.fileOffset);
+  }
+
+  /** 'kernel' when the kernel shows the file itself; 'copy' for a snapshot of it. */
+  get backing(): 'kernel' | 'copy' {
+    return anyOf(this).contents.backing;
+  }
+
+  /** 'unmapped' and 'replaced' also when only a part of it is: `parts` has the rest. */
+  get state(): MappingState {
+    return anyOf(this).state;
+  }
+
+  /**
+   * The whole mapping as one Buffer, zero copy, made on first use and then always the same. Throws
+   * ERR_MEMMAP_RANGE when it is too long for one Buffer on this runtime (4 GiB on Node 20), and
+   * then `view` is the way. After `unmap` the Buffer has length 0.
+   *
+   * Writing into the Buffer of a read-only mapping, or reading past the end of a file that another
+   * program has truncated, is a signal; `read` and `write` throw instead.
+   */
+  get buffer(): Buffer {
+    const record = liveOf(this);
+    if (this.#buffer === undefined || (this.#buffer.length === 0 && record.length > 0)) {
+      this.#buffer = makeView(this as unknown as Mapping, record, {
+        offset: 0,
+        length: record.length,
+      });
+    }
+    return this.#buffer;
+  }
+
+  /** A window of the mapping as a Buffer, zero copy. `length` defaults to the end. */
+  view(offset: number | bigint, length?: number | bigint): Buffer {
+    const from = validate.bytes('offset', offset);
+    const asked = length === undefined ? undefined : validate.bytes('length', length);
+    const record = liveOf(this);
+    const size = asked ?? Math.max(0, record.length - from);
+    validate.within(from, size, record.length);
+    const whole = this.#buffer;
+    if (whole !== undefined && whole.length > 0) return whole.subarray(from, from + size);
+    return makeView(this as unknown as Mapping, record, { offset: from, length: size });
+  }
+
+  /**
+   * Copies bytes out, through the kernel (process_vm_readv(2)): a page that cannot be read is an
+   * EFAULT error, never a signal. Gives a new Buffer of `length` bytes, or fills `target`.
+   */
+  read(offset: number | bigint, length: number | bigint): Buffer;
+  read<Target extends NodeJS.ArrayBufferView>(offset: number | bigint, target: Target): Target;
+  read(offset: number | bigint, into: unknown): unknown {
+    const from = validate.bytes('offset', offset);
+    const { result, bytes } = targetOf(into);
+    const record = liveOf(this);
+    const length =
+      bytes === undefined ? validate.bytes('length', into) : validate.byteLengthOf(bytes);
+    validate.within(from, length, record.length);
+    const target = bytes ?? Buffer.allocUnsafe(length);
+    if (length > 0) copyOut(record, from, target);
+    return result ?? target;
+  }
+
+  /** `read` on the thread pool, in pieces of 1 MiB. */
+  async readAsync(
+    offset: number | bigint,
+    length: number | bigint,
+    options?: LongCallOptions,
+  ): Promise<Buffer>;
+  async readAsync<Target extends NodeJS.ArrayBufferView>(
+    offset: number | bigint,
+    target: Target,
+    options?: LongCallOptions,
+  ): Promise<Target>;
+  async readAsync(
+    offset: number | bigint,
+    into: unknown,
+    options?: LongCallOptions,
+  ): Promise<unknown> {
+    const from = validate.bytes('offset', offset);
+    const { result, bytes } = targetOf(into);
+    const chosen = longCall(options);
+    const record = liveOf(this);
+    const length =
+      bytes === undefined ? validate.bytes('length', into) : validate.byteLengthOf(bytes);
+    validate.within(from, length, record.length);
+    const target = bytes ?? Buffer.allocUnsafeSlow(length);
+    await during(record, 'readAsync()', () =>
+      copyLater(record, { offset: from, bytes: target, direction: 'out' }, chosen),
+    );
+    return result ?? target;
+  }
+
+  /**
+   * Copies bytes in, through the kernel (process_vm_writev(2)), and gives how many. ERR_MEMMAP_READ_ONLY
+   * when the pages do not allow it; a page that cannot be written is an EFAULT error, never a signal.
+   */
+  write(offset: number | bigint, source: WriteSource): number {
+    const from = validate.bytes('offset', offset);
+    const bytes = bytesOf(source);
+    const record = liveOf(this);
+    validate.within(from, validate.byteLengthOf(bytes), record.length);
+    return copyIn(record, from, bytes);
+  }
+
+  /** `write` on the thread pool, in pieces of 1 MiB. The source must not change meanwhile. */
+  async writeAsync(
+    offset: number | bigint,
+    source: WriteSource,
+    options?: LongCallOptions,
+  ): Promise<number> {
+    const from = validate.bytes('offset', offset);
+    const bytes = bytesOf(source);
+    const chosen = longCall(options);
+    const record = liveOf(this);
+    const length = validate.byteLengthOf(bytes);
+    validate.within(from, length, record.length);
+    mustBeWritable(record, from, length);
+    return during(record, 'writeAsync()', () =>
+      copyLater(record, { offset: from, bytes, direction: 'in' }, chosen),
+    );
+  }
+}
+
+/** The record of a receiver, which is whatever the caller chose: Mapping.prototype.unmap.call({}). */
+export function anyOf(receiver: unknown): MappingRecord {
+  const is = typeof receiver === 'object' && receiver !== null;
+  const record = is ? inside.recordOf(receiver) : undefined;
+  if (record === undefined) throw validate.wrongKind('this', 'a Mapping', receiver);
+  return record;
+}
+
+/** The same of a mapping that is still mapped. */
+export function liveOf(receiver: unknown): MappingRecord {
+  const record = anyOf(receiver);
+  if (record.state === 'mapped') return record;
+  throw misuse('UNMAPPED', `the mapping was ${record.state}`, {
+    address: BigInt(record.address),
+    length: record.length,
+    path: record.contents.path,
+  });
+}
+
+/** Where the bytes of a read go: a caller's buffer, or (undefined) a new one. */
+function targetOf(into: unknown): { result: unknown; bytes: Uint8Array | undefined } {
+  if (typeof into === 'number' || typeof into === 'bigint') {
+    return { result: undefined, bytes: undefined };
+  }
+  return { result: into, bytes: validate.byteView('target', into) };
+}

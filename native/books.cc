@@ -1,0 +1,58 @@
+#include "books.h"
+
+#include <algorithm>
+
+#include "buffers.h"
+
+namespace memmap::books {
+
+Outcome verify(Claims& claims, const Environment& environment, Range pages,
+               const Args::Numbers* owners) {
+  for (uintptr_t at = pages.begin; at < pages.end;) {
+    const Claim* claim = claims.at(at);
+    if (claim == nullptr) return {Refusal::kForeign, at};
+    if (claim->environment == nullptr) return {Refusal::kRetired, at};
+    if (claim->environment != &environment) return {Refusal::kForeign, at};
+    if (owners != nullptr && !owners->has(claim->owner)) return {Refusal::kUnnamed, at};
+    at = claim->pages.end;
+  }
+  return {};
+}
+
+bool is_whole(const Claim& claim, Range pages) {
+  return claim.pages.begin == pages.begin && claim.pages.end == pages.end;
+}
+
+void forget(Claims& claims, napi_env env, Range pages) {
+  while (Claim* claim = claims.first_in(pages)) {
+    const Range part = claim->pages.intersect(pages);
+    buffers::detach(env, *claim, part);
+    claims.remove(claims.isolate(part));
+  }
+}
+
+void evict_stale(Claims& claims, Range pages) {
+  while (Claim* claim = claims.first_in(pages)) {
+    const Range part = claim->pages.intersect(pages);
+    buffers::hold(*claim, part);
+    claims.remove(claims.isolate(part));
+  }
+}
+
+Outcome after_failed_move(Claims& claims, napi_env env, Range target, sys::Status failed) {
+  Outcome outcome(failed);
+  Range covered{target.begin, target.begin};
+  const auto visit = [](void* context, const sys::Region& region) {
+    Range& so_far = *static_cast<Range*>(context);
+    if (region.range.begin > so_far.end) return false;
+    so_far.end = std::max(so_far.end, region.range.end);
+    return true;
+  };
+  const bool listed = sys::regions(target, visit, &covered).ok();
+  if (listed && covered.end >= target.end) return outcome;
+  forget(claims, env, target);
+  outcome.destroyed = true;
+  return outcome;
+}
+
+}  // namespace memmap::books

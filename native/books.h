@@ -1,0 +1,30 @@
+// Keeps the table true: who may touch a range, and what leaves the table when pages change hands.
+// Every function needs the lock of Claims. Must not decide what happens to pages, and maps none.
+#pragma once
+
+#include "args.h"
+#include "claims.h"
+#include "environment.h"
+#include "failure.h"
+
+namespace memmap::books {
+
+// Every page of the range belongs to `environment`, and to one of `owners` if they are given.
+Outcome verify(Claims& claims, const Environment& environment, Range pages,
+               const Args::Numbers* owners);
+
+bool is_whole(const Claim& claim, Range pages);
+
+// The parts of `pages` that are claimed leave the table; views over them are detached. What lies
+// outside of `pages` stays, with its own views.
+void forget(Claims& claims, napi_env env, Range pages);
+
+// The kernel has just given us these pages, so whatever the table says of them is out of date:
+// somebody unmapped them behind our back. Their views may be another thread's.
+void evict_stale(Claims& claims, Range pages);
+
+// After a failed fixed call the target may be a hole. A hole among our pages is a trap for the
+// next foreign mapping, so it is closed again; the old owners lose it either way.
+Outcome after_failed_move(Claims& claims, napi_env env, Range target, sys::Status failed);
+
+}  // namespace memmap::books
