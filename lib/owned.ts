@@ -36,6 +36,10 @@ export function pagesOf({ address, length }: RawRange): Span | undefined {
   return { start, end: roundUp(Number(address + length), pageSize) };
 }
 
+/** 47 bits on x86-64, where larger addresses come only to those who ask; 48 and more elsewhere. */
+const USER_SPACE_END = process.arch === 'x64' ? 2 ** 47 - pageSize : 2 ** 48;
+export const isBeyondUserSpace = (end: number): boolean => end > USER_SPACE_END;
+
 export interface Owned {
   readonly record: MappingRecord;
   readonly start: number;

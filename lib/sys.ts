@@ -2,16 +2,13 @@
 // the registry's one rule on top. Addresses and lengths are `number | bigint`.
 import { check, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
-import { misuse } from './errors.js';
-import { type FileStatus, statusOf } from './file.js';
-import { inside } from './inside.js';
-import { withRoom } from './lifetime.js';
 import type { Mapping } from './mapping.js';
 import {
   type Owned,
   type RawRange,
   type ReplaceOption,
   isAligned,
+  isBeyondUserSpace,
   mustBeIdle,
   named,
   ownedIn,
@@ -19,9 +16,8 @@ import {
   refuse,
   victimsIn,
 } from './owned.js';
-import { roundUp } from './page.js';
-import { type Contents, MappingRecord, registry } from './record.js';
-import { carve, releaseAll, releasePart } from './release.js';
+import { mapAt, mapOver } from './raw-map.js';
+import { releaseAll, releasePart } from './release.js';
 import { remapRange } from './remap.js';
 import { int, raw } from './validate.js';
 
@@ -34,40 +30,6 @@ const rawRange = (address: unknown, length: unknown): RawRange => ({
   address: raw('address', address),
   length: raw('length', length),
 });
-
-/** For a descriptor that is none, mmap itself says so. */
-function statusIfOpen(fd: number): FileStatus | undefined {
-  try {
-    return statusOf({ fd, path: undefined });
-  } catch {
-    return undefined;
-  }
-}
-
-/** What a raw mmap shows, from its bits and descriptor. */
-function contentsOf(
-  protection: number,
-  mapFlags: number,
-  place: { fd: number; offset: bigint },
-): Contents {
-  const type = mapFlags & (constants['MAP_TYPE'] ?? 0xf);
-  const shared = type !== flags.bit('MAP_PRIVATE');
-  const anonymous = (mapFlags & flags.bit('MAP_ANON')) !== 0;
-  const writable = (protection & flags.write) !== 0;
-  const status = anonymous ? undefined : statusIfOpen(place.fd);
-  const access = !writable ? 'read' : shared || anonymous ? 'read-write' : 'copy-on-write';
-  return {
-    access,
-    protection,
-    shared,
-    path: undefined,
-    fileOffset: anonymous ? 0 : Number(place.offset),
-    inode: anonymous && !shared ? 0 : status?.stableInode === true ? status.inode : -1,
-    fileInode: status?.inode ?? -1,
-    fileDevice: status?.device ?? -1,
-    backing: 'kernel',
-  };
-}
 
 /**
  * mmap(2). `address` is a hint, unless `flags` has MAP_FIXED_NOREPLACE (EEXIST when anything is
@@ -107,102 +69,6 @@ export function mmap(
   return mapAt(call, exclusive);
 }
 
-interface Call {
-  readonly range: RawRange;
-  readonly bits: number;
-  readonly flags: number;
-  readonly fd: number;
-  readonly offset: bigint;
-}
-
-/** No address space is longer: the kernel says ENOMEM of this and of all above. */
-const clamped = (length: bigint): number => Number(length > 2n ** 62n ? 2n ** 62n : length);
-
-function mapAt(call: Call, exclusive: boolean): Mapping {
-  const { range, bits, fd } = call;
-  if (range.address >= 2n ** 63n || (exclusive && !isAligned(range.address))) {
-    if (exclusive) refuse(isAligned(range.address) ? 'ENOMEM' : 'EINVAL', 'mmap', range);
-  }
-  const hint = range.address >= 2n ** 63n ? 0n : range.address - (range.address % BigInt(pageSize));
-  const contents = contentsOf(bits, call.flags, call);
-  const record = new MappingRecord({
-    start: 0,
-    end: 0,
-    lead: 0,
-    length: Number(range.length),
-    contents,
-  });
-  const answer = withRoom(() =>
-    native.map(
-      record.ownerId,
-      Number(hint),
-      clamped(range.length),
-      bits,
-      call.flags,
-      fd,
-      Number(call.offset),
-      false,
-      exclusive,
-    ),
-  );
-  const conflicts = exclusive && typeof answer !== 'number' ? conflictsOf(range) : undefined;
-  const details = { address: range.address, length: Number(range.length), conflicts };
-  record.start = check(answer, details);
-  record.end = record.start + roundUp(record.length, pageSize);
-  return inside.create(record);
-}
-
-const conflictsOf = ({ address, length }: RawRange): Mapping[] =>
-  registry.ownersIn(Number(address), Number(address + length));
-
-function mapOver(call: Call, names: readonly Mapping[]): Mapping {
-  const { range, bits, fd } = call;
-  const span = pagesOf(range);
-  const beyond = span === undefined || isBeyondUserSpace(span.end);
-  if (range.length > 0n && beyond) refuse('ENOMEM', 'mmap', range);
-  if (range.length === 0n || !isAligned(range.address) || span === undefined) {
-    refuse('EINVAL', 'mmap', range);
-  }
-  if (range.address === 0n) {
-    throw misuse('RANGE', 'address 0 cannot be mapped: null pointers would stop faulting', {
-      argument: 'address',
-    });
-  }
-  const victims = victimsIn(span, names);
-  const contents = contentsOf(bits, call.flags, call);
-  const record = new MappingRecord({
-    ...span,
-    lead: 0,
-    length: Number(range.length),
-    contents,
-  });
-  const owners = Float64Array.from(victims, ({ ownerId }) => ownerId);
-  const answer = native.overlay(
-    record.ownerId,
-    span.start,
-    span.end - span.start,
-    bits,
-    call.flags,
-    fd,
-    Number(call.offset),
-    false,
-    owners,
-    false,
-  );
-  const destroyed = answer !== undefined && 'destroyed' in answer;
-  if (answer !== undefined && !destroyed) {
-    check(answer, { address: range.address, length: Number(range.length) });
-  }
-  const mappings = victims.map(({ owner }) => owner);
-  for (const victim of victims) {
-    carve(victim, span, destroyed ? 'unmapped' : 'replaced');
-  }
-  if (destroyed) check(answer, { address: range.address, length: Number(range.length) });
-  const mapping = inside.create(record);
-  for (const victim of mappings) victim?.emit('replace');
-  return mapping;
-}
-
 /**
  * munmap(2). Each page must be owned and each owner be named in `options.replace`, as for MAP_FIXED.
  * What nobody has mapped is no error. What is left of a mapping becomes its `parts`.
@@ -225,10 +91,6 @@ export function munmap(address: Numeric, length: Numeric, options?: ReplaceOptio
   // Only now: a listener may map and unmap as it likes.
   for (const owner of owners) owner?.emit('unmap');
 }
-
-/** 47 bits on x86-64, where larger addresses come only to those who ask; 48 and more elsewhere. */
-const USER_SPACE_END = process.arch === 'x64' ? 2 ** 47 - pageSize : 2 ** 48;
-const isBeyondUserSpace = (end: number): boolean => end > USER_SPACE_END;
 
 /** mprotect(2). Views over pages that can no longer be read are detached. */
 export function mprotect(address: Numeric, length: Numeric, protection: number): void {

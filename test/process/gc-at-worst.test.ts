@@ -82,7 +82,8 @@ test('gc() between any two calls, and in every callback', () =>
       const view = await life(i);
       gc();
       await turn();
-      if (view) assert.equal(view.length > 0, true);
+      // Zeros where the contents were replaced; nothing where it was moved or cut.
+      if (view?.length > 0) assert.ok(view[0] === 104 || view[0] === 0);
     }
   `,
     { execArgv: ['--expose-gc'] },

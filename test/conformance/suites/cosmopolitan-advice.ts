@@ -11,14 +11,14 @@ import {
   succeeds,
   suiteOf,
 } from '../kit.js';
-import { constants, mustRefuse, pageSize, sys } from '../tools.js';
+import { constants, memmap, mustRefuse, pageSize, sys } from '../tools.js';
 
 const { MADV_DONTNEED, MADV_WILLNEED } = constants;
 
 const msync: Runs = {
   async 'cosmo.msync.changeFileMappingAndWakeSpinLockWaiter'(t) {
     const path = t.file(Buffer.alloc(8));
-    const m = t.memmap.mapFileSync(path, { access: 'read-write' });
+    using m = memmap.mapFileSync(path, { access: 'read-write' });
     const words = new Int32Array(m.buffer.buffer, 0, 2);
     const state = { ended: false };
     // The child does not end before it was told that its store was seen.
@@ -39,7 +39,6 @@ const msync: Runs = {
     const [seen, before] = [Atomics.load(words, 1), !state.ended];
     Atomics.store(words, 0, 2);
     await child;
-    m.unmap();
     assert.deepEqual({ seen, before }, { seen: 42, before: true });
   },
 };

@@ -15,7 +15,7 @@ import {
   prot,
   suiteOf,
 } from '../kit.js';
-import { constants, mustRefuse, pageSize, sys, textOf } from '../tools.js';
+import { constants, memmap, mustRefuse, pageSize, sys, textOf } from '../tools.js';
 
 const FIXED = 'PRIVATE ANONYMOUS FIXED';
 const page = BigInt(pageSize);
@@ -163,21 +163,17 @@ const files: Runs = {
   // A process of its own maps the file, where C forks.
   async 'cosmo.mmap.sharedFileMapFork'(t) {
     const path = t.file('parnt');
-    const m = t.memmap.mapFileSync(path, { access: 'read-write' });
-    try {
-      await answer(
-        t,
-        `const fd = fs.openSync(${JSON.stringify(path)}, 'r+');
+    using m = memmap.mapFileSync(path, { access: 'read-write' });
+    await answer(
+      t,
+      `const fd = fs.openSync(${JSON.stringify(path)}, 'r+');
          const m = sys.mmap(0, 5, c.PROT_READ | c.PROT_WRITE, c.MAP_SHARED, fd, 0);
          m.write(0, 'child');
          sys.msync(m.address, 5, c.MS_SYNC | c.MS_INVALIDATE);
          console.log('true');`,
-      );
-      assert.equal(textOf(m), 'child');
-      assert.equal(readFileSync(path, 'latin1'), 'child');
-    } finally {
-      m.unmap();
-    }
+    );
+    assert.equal(textOf(m), 'child');
+    assert.equal(readFileSync(path, 'latin1'), 'child');
   },
 };
 

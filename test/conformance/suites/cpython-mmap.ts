@@ -32,6 +32,7 @@ const basics: Runs = {
     assert.equal(readFileSync(path, 'latin1').slice(pageSize, pageSize + 7), 'foobar\0');
     const found = /[A-Za-z]+/.exec(buffer.toString('latin1'));
     assert.deepEqual([found?.[0], found?.index], ['foobar', pageSize]);
+    // The file is cut by hand: resize makes a file longer, never shorter.
     m.resize(512);
     truncateSync(path, 512);
     assert.deepEqual([m.length, m.buffer.length, statSync(path).size], [512, 512, 512]);

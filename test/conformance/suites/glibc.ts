@@ -87,7 +87,7 @@ const cases = casesOf({
     ftruncateSync(object.fd, 4000);
     using mapping = sys.mmap(0, 4000, readWrite, MAP_SHARED, object.fd, 0);
     const rounds = 100;
-    let ended = false;
+    const state = { ended: false };
     const other = tools
       .child(
         `const turn = require('node:timers/promises').setImmediate;
@@ -98,9 +98,9 @@ const cases = casesOf({
           m.buffer[0] = value + 1;
         }`,
       )
-      .finally(() => (ended = true));
+      .finally(() => (state.ended = true));
     for (let value = 0; value < rounds; value += 2) {
-      while (mapping.buffer[0] !== value && !ended) await turn();
+      while (mapping.buffer[0] !== value && !state.ended) await turn();
       mapping.buffer[0] = value + 1;
     }
     const { code, stderr } = await other;

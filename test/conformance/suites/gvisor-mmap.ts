@@ -172,7 +172,6 @@ const flags: Runs = {
        const MiB = 2 ** 20;
        const map = (length) => sys.mmap(0, length, c.PROT_READ, c.MAP_PRIVATE | c.MAP_ANONYMOUS, -1, 0);
        const self = ['--pid', String(process.pid)];
-       execFileSync('prlimit', [...self, '--as=unlimited:unlimited']);
        const size = Number(/VmSize:\\s+(\\d+)/.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
        execFileSync('prlimit', [...self, '--as=' + (size + 220 * MiB) + ':']);
        const m = map(200 * MiB);

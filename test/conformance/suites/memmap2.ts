@@ -73,18 +73,14 @@ const made: Runs = {
 const files: Runs = {
   async 'memmap2.flush_range'(t) {
     const path = t.file(Buffer.alloc(8));
-    const m = mapFileSync(path, { access: 'read-write', offset: 2, length: 6 });
-    try {
-      m.write(0, 'abcdef');
-      await m.flush({ offset: 0, length: 3 });
-      m.flushSync({ offset: 0, length: 3 });
-      await m.flush({ offset: 3, length: 3 });
-      m.flushSync({ offset: 3, length: 3 });
-      mustRefuse(() => m.flushSync({ offset: 3, length: 4 }), 'ERR_MEMMAP_RANGE');
-      assert.equal(readFileSync(path, 'latin1'), '\0\0abcdef');
-    } finally {
-      m.unmap();
-    }
+    using m = mapFileSync(path, { access: 'read-write', offset: 2, length: 6 });
+    m.write(0, 'abcdef');
+    await m.flush({ offset: 0, length: 3 });
+    m.flushSync({ offset: 0, length: 3 });
+    await m.flush({ offset: 3, length: 3 });
+    m.flushSync({ offset: 3, length: 3 });
+    mustRefuse(() => m.flushSync({ offset: 3, length: 4 }), 'ERR_MEMMAP_RANGE');
+    assert.equal(readFileSync(path, 'latin1'), '\0\0abcdef');
   },
   'memmap2.map_copy'(t) {
     const path = t.file(Buffer.alloc(COUNT));

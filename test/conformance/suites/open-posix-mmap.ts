@@ -1,11 +1,9 @@
 // Open POSIX Test Suite: mmap and munmap.
 import assert from 'node:assert/strict';
 import { ftruncateSync, readFileSync, statSync, utimesSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import type { Suite, Tools } from '../case.js';
 import {
   anonymous,
-  because,
   casesOf,
   constants,
   memmap,
@@ -221,7 +219,7 @@ const cases = casesOf({
     mustRefuse(call, 'EINVAL', 'mmap');
   },
 
-  async 'optx.munmap.1-1'(tools) {
+  'optx.munmap.1-1'(tools) {
     const path = tools.file(letters('a', 2 * pageSize));
     using file = opened(path);
     const mapping = sys.mmap(0, 2 * pageSize, readWrite, MAP_SHARED, file.fd, 0);
@@ -229,7 +227,7 @@ const cases = casesOf({
     sys.munmap(mapping.address, pageSize + 1, { replace: mapping });
     assert.deepEqual(tools.smaps(mapping.address + page), {});
     assert.deepEqual([mapping.state, mapping.parts], ['unmapped', []]);
-    assert.equal((await readFile(path)).at(-1), 'z'.charCodeAt(0));
+    assert.equal(readFileSync(path).at(-1), 'z'.charCodeAt(0));
   },
 
   'optx.munmap.1-2'(tools) {
@@ -263,45 +261,10 @@ const cases = casesOf({
     mustRefuse(empty, 'EINVAL', 'munmap');
     assert.equal(mapping.state, 'mapped');
   },
-
-  'optx.shm_open.1-1'(tools) {
-    using object = shmObject(tools, pageSize);
-    {
-      using mapping = sys.mmap(0, pageSize, readWrite, MAP_SHARED, object.fd, 0);
-      mapping.write(0, 'written through the map');
-    }
-    using again = opened(object.path, 'r');
-    using mapping = sys.mmap(0, pageSize, PROT_READ, MAP_SHARED, again.fd, 0);
-    assert.equal(textOf(mapping, 0, 23), 'written through the map');
-    assert.equal(readFileSync(object.path, 'latin1').slice(0, 23), 'written through the map');
-  },
 });
 
 export const suite: Suite = {
   cases,
-  waiting: because(
-    'shared-memory names',
-    'optx.shm_open.11-1',
-    'optx.shm_open.15-1',
-    'optx.shm_open.16-1',
-    'optx.shm_open.17-1',
-    'optx.shm_open.20-1',
-    'optx.shm_open.20-2',
-    'optx.shm_open.21-1',
-    'optx.shm_open.22-1',
-    'optx.shm_open.23-1',
-    'optx.shm_open.25-1',
-    'optx.shm_open.26-1',
-    'optx.shm_open.32-1',
-    'optx.shm_open.34-1',
-    'optx.shm_open.37-1',
-    'optx.shm_open.39-1',
-    'optx.shm_open.41-1',
-    'optx.shm_unlink.1-1',
-    'optx.shm_unlink.8-1',
-    'optx.shm_unlink.9-1',
-    'optx.shm_unlink.10-1',
-    'optx.shm_unlink.11-1',
-  ),
+  waiting: {},
   inexpressible: {},
 };

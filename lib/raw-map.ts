@@ -1,0 +1,149 @@
+// mmap as the caller says it: at a hint or exclusively, or over what the caller owns and names.
+import { check, isDestroyed, native, pageSize } from './binding.js';
+import { constants, flags } from './constants.js';
+import { misuse } from './errors.js';
+import { type FileStatus, statusOf } from './file.js';
+import { inside } from './inside.js';
+import { withRoom } from './lifetime.js';
+import type { Mapping } from './mapping.js';
+import {
+  type RawRange,
+  isAligned,
+  isBeyondUserSpace,
+  pagesOf,
+  refuse,
+  victimsIn,
+} from './owned.js';
+import { roundUp } from './page.js';
+import { type Contents, MappingRecord, registry } from './record.js';
+import { carve } from './release.js';
+
+/** For a descriptor that is none, mmap itself says so. */
+function statusIfOpen(fd: number): FileStatus | undefined {
+  try {
+    return statusOf({ fd, path: undefined });
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a raw mmap shows, from its bits and descriptor. */
+function contentsOf(
+  protection: number,
+  mapFlags: number,
+  place: { fd: number; offset: bigint },
+): Contents {
+  const type = mapFlags & (constants['MAP_TYPE'] ?? 0xf);
+  const shared = type !== flags.bit('MAP_PRIVATE');
+  const anonymous = (mapFlags & flags.bit('MAP_ANON')) !== 0;
+  const writable = (protection & flags.write) !== 0;
+  const status = anonymous ? undefined : statusIfOpen(place.fd);
+  const access = !writable ? 'read' : shared || anonymous ? 'read-write' : 'copy-on-write';
+  return {
+    access,
+    protection,
+    shared,
+    path: undefined,
+    fileOffset: anonymous ? 0 : Number(place.offset),
+    inode: anonymous && !shared ? 0 : status?.stableInode === true ? status.inode : -1,
+    fileInode: status?.inode ?? -1,
+    fileDevice: status?.device ?? -1,
+    backing: 'kernel',
+  };
+}
+
+export interface RawMap {
+  readonly range: RawRange;
+  readonly bits: number;
+  readonly flags: number;
+  readonly fd: number;
+  readonly offset: bigint;
+}
+
+/** No address space is longer: the kernel says ENOMEM of this and of all above. */
+const clamped = (length: bigint): number => Number(length > 2n ** 62n ? 2n ** 62n : length);
+
+export function mapAt(call: RawMap, exclusive: boolean): Mapping {
+  const { range, bits, fd } = call;
+  if (range.address >= 2n ** 63n || (exclusive && !isAligned(range.address))) {
+    if (exclusive) refuse(isAligned(range.address) ? 'ENOMEM' : 'EINVAL', 'mmap', range);
+  }
+  const hint = range.address >= 2n ** 63n ? 0n : range.address - (range.address % BigInt(pageSize));
+  const contents = contentsOf(bits, call.flags, call);
+  const record = new MappingRecord({
+    start: 0,
+    end: 0,
+    lead: 0,
+    length: Number(range.length),
+    contents,
+  });
+  const answer = withRoom(() =>
+    native.map(
+      record.ownerId,
+      Number(hint),
+      clamped(range.length),
+      bits,
+      call.flags,
+      fd,
+      Number(call.offset),
+      false,
+      exclusive,
+    ),
+  );
+  const conflicts = exclusive && typeof answer !== 'number' ? conflictsOf(range) : undefined;
+  const details = { address: range.address, length: Number(range.length), conflicts };
+  record.start = check(answer, details);
+  record.end = record.start + roundUp(record.length, pageSize);
+  return inside.create(record);
+}
+
+const conflictsOf = ({ address, length }: RawRange): Mapping[] =>
+  registry.ownersIn(Number(address), Number(address + length));
+
+export function mapOver(call: RawMap, names: readonly Mapping[]): Mapping {
+  const { range, bits, fd } = call;
+  const span = pagesOf(range);
+  const beyond = span === undefined || isBeyondUserSpace(span.end);
+  if (range.length > 0n && beyond) refuse('ENOMEM', 'mmap', range);
+  if (range.length === 0n || !isAligned(range.address) || span === undefined) {
+    refuse('EINVAL', 'mmap', range);
+  }
+  if (range.address === 0n) {
+    throw misuse('RANGE', 'address 0 cannot be mapped: null pointers would stop faulting', {
+      argument: 'address',
+    });
+  }
+  const victims = victimsIn(span, names);
+  const contents = contentsOf(bits, call.flags, call);
+  const record = new MappingRecord({
+    ...span,
+    lead: 0,
+    length: Number(range.length),
+    contents,
+  });
+  const owners = Float64Array.from(victims, ({ ownerId }) => ownerId);
+  const answer = native.overlay(
+    record.ownerId,
+    span.start,
+    span.end - span.start,
+    bits,
+    call.flags,
+    fd,
+    Number(call.offset),
+    false,
+    owners,
+    false,
+  );
+  const destroyed = isDestroyed(answer);
+  if (answer !== undefined && !destroyed) {
+    check(answer, { address: range.address, length: Number(range.length) });
+  }
+  const mappings = victims.map(({ owner }) => owner);
+  for (const victim of victims) {
+    carve(victim, span, destroyed ? 'unmapped' : 'replaced');
+  }
+  if (destroyed) check(answer, { address: range.address, length: Number(range.length) });
+  const mapping = inside.create(record);
+  for (const victim of mappings) victim?.emit('replace');
+  return mapping;
+}
