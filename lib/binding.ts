@@ -93,6 +93,8 @@ interface Native {
   weaken(object: object): number;
   strengthen(handle: number): object | undefined;
   forget(handle: number): void;
+  /** Holds one object for the life of the environment, in place of the last one. */
+  keep(object: object | undefined): void;
 }
 
 function open(): Native {

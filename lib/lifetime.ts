@@ -16,7 +16,10 @@ let young: MappingRecord[] = [];
 let scheduled = false;
 let reaper: NodeJS.Timeout | undefined;
 
+// While it watches anything the addon holds it: a FinalizationRegistry that is itself unreachable
+// (a dropped vm context, a deleted module) is never called back.
 const dropped = new FinalizationRegistry<MappingRecord>(release);
+let watched = 0;
 
 /** Enters a mapping that has just been made into the registry. */
 export function adopt(mapping: Mapping, record: MappingRecord): void {
@@ -43,8 +46,10 @@ export function disown(record: MappingRecord, state: 'replaced' | 'unmapped'): v
   record.strong = undefined;
   // What is unmapped right after it was mapped leaves nothing to settle.
   if (young[young.length - 1] === record) young.pop();
-  if (record.weak >= 0) native.forget(record.weak);
+  if (record.weak < 0) return;
+  native.forget(record.weak);
   record.weak = -1;
+  if (--watched === 0) native.keep(undefined);
 }
 
 function settle(): void {
@@ -56,6 +61,7 @@ function settle(): void {
     if (mapping === undefined) continue;
     record.strong = undefined;
     record.weak = native.weaken(mapping);
+    if (watched++ === 0) native.keep(dropped);
     dropped.register(mapping, record);
   }
 }

@@ -98,9 +98,9 @@ export function mprotect(address: Numeric, length: Numeric, protection: number):
   const bits = int('protection', protection);
   if (!isAligned(range.address)) refuse('EINVAL', 'mprotect', range);
   const judge = (): void => {
-    check(native.protect(Number(range.address), 0, bits));
     // Linux looks at the bits only when there are pages.
-    if ((bits & ~PROTECTIONS) !== 0) refuse('EINVAL', 'mprotect', range);
+    const known = range.length === 0n || (bits & ~PROTECTIONS) === 0;
+    if (!known) refuse('EINVAL', 'mprotect', range);
   };
   onEach(range, { syscall: 'mprotect', judge }, ({ record, start, end }) => {
     if ((bits & flags.read) === 0) mustBeIdle(record);
@@ -120,7 +120,7 @@ export function msync(address: Numeric, length: Numeric, syncFlags: number): voi
   const bits = int('flags', syncFlags);
   if (!isAligned(range.address)) refuse('EINVAL', 'msync', range);
   const judge = (): void => {
-    check(native.sync(Number(range.address), 0, bits));
+    check(native.sync(0, 0, bits));
   };
   // Linux rounds the length up before it looks at it: the last page of lengths wraps to 0.
   if (range.length > 2n ** 64n - BigInt(pageSize)) {
@@ -139,7 +139,7 @@ export function madvise(address: Numeric, length: Numeric, advice: number): void
   if (!isAligned(range.address)) refuse('EINVAL', 'madvise', range);
   refuseWrapped(range, 'madvise');
   const judge = (): void => {
-    check(native.advise(Number(range.address), 0, bits));
+    check(native.advise(0, 0, bits));
   };
   onEach(range, { syscall: 'madvise', judge }, ({ record, start, end }) => {
     if (mustStay.has(bits)) mustBeIdle(record);

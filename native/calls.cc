@@ -257,6 +257,7 @@ void add_to(Napi::Object exports, Environment* own) {
   add<weak::weaken>(exports, "weaken", own);
   add<weak::strengthen>(exports, "strengthen", own);
   add<weak::forget>(exports, "forget", own);
+  add<weak::keep>(exports, "keep", own);
 }
 
 }  // namespace memmap::calls

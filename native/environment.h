@@ -12,6 +12,7 @@ struct Environment {
   napi_env env;
   std::vector<napi_ref> weak;  // weak.h; a handle is an index
   std::vector<size_t> free_weak;
+  napi_ref kept = nullptr;  // strong
 };
 
 }  // namespace memmap

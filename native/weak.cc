@@ -41,4 +41,12 @@ napi_value forget(Args& args) {
   return nullptr;
 }
 
+napi_value keep(Args& args) {
+  Environment& own = args.environment();
+  if (own.kept != nullptr) napi_delete_reference(args.env(), own.kept);
+  own.kept = nullptr;
+  if (args.value(0).IsObject()) napi_create_reference(args.env(), args.value(0), 1, &own.kept);
+  return nullptr;
+}
+
 }  // namespace memmap::weak

@@ -10,5 +10,7 @@ namespace memmap::weak {
 napi_value weaken(Args& args);      // (object) -> handle
 napi_value strengthen(Args& args);  // (handle) -> object or undefined
 napi_value forget(Args& args);      // (handle)
+// (object) holds one object for the environment, in place of the last; (undefined) lets it go.
+napi_value keep(Args& args);
 
 }  // namespace memmap::weak

@@ -38,6 +38,15 @@ const cases = casesOf({
     assert.deepEqual([textOf(a), textOf(b)], ['A', 'B']);
   },
 
+  'cygwin.mmaptest02.1'(tools) {
+    using mapping = anonymous(2 * pageSize);
+    mapping.write(0, 'stays');
+    const second = mapping.address + page;
+    sys.munmap(second, pageSize, { replace: mapping });
+    assert.deepEqual(tools.smaps(second), {});
+    assert.equal(textOf(mapping.parts[0] ?? mapping, 0, 5), 'stays');
+  },
+
   'cygwin.mmaptest02.2'(tools) {
     using mapping = anonymous(2 * pageSize);
     mapping.write(pageSize, 'stays');

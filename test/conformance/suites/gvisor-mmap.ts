@@ -172,8 +172,12 @@ const flags: Runs = {
        const MiB = 2 ** 20;
        const map = (length) => sys.mmap(0, length, c.PROT_READ, c.MAP_PRIVATE | c.MAP_ANONYMOUS, -1, 0);
        const self = ['--pid', String(process.pid)];
-       const size = Number(/VmSize:\\s+(\\d+)/.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
-       execFileSync('prlimit', [...self, '--as=' + (size + 220 * MiB) + ':']);
+       const size = () =>
+         Number(/VmSize:\\s+(\\d+)/.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
+       const limit = () => execFileSync('prlimit', [...self, '--as=' + (size() + 220 * MiB) + ':']);
+       // Again: what the first call itself needed is not to count.
+       limit();
+       limit();
        const m = map(200 * MiB);
        const { length } = m;
        let refused;

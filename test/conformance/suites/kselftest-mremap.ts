@@ -117,6 +117,24 @@ const cases = casesOf({
     movesTo(2048 * MiB, pageSize);
   },
 
+  'ks.mremap.move_1mb_from_start'() {
+    using source = anonymous(8 * MiB);
+    using target = anonymous(MiB);
+    const { address } = target;
+    sys.munmap(source.address + BigInt(2 * MiB), MiB, { replace: source });
+    const [before, after] = source.parts;
+    assert.ok(before !== undefined && after !== undefined);
+    before.write(0, Buffer.alloc(2 * MiB, 'a'));
+    after.write(0, Buffer.alloc(after.length, 'b'));
+    const from = source.address + BigInt(MiB);
+    using moved = sys.mremap(from, MiB, MiB, moveTo, address, { replace: target });
+    assert.ok(isAll(moved, 'a') && isAll(after, 'b'));
+    const [left] = before.parts;
+    assert.ok(left !== undefined);
+    assert.equal(left.length, MiB);
+    assert.ok(isAll(left, 'a'));
+  },
+
   'ks.mremap.expand_merge'(tools) {
     const isOneRegion = (first: bigint): void => {
       const { start, end } = tools.smaps(first);

@@ -16,7 +16,8 @@ import {
   withHoles,
 } from '../tools.js';
 
-const { PROT_READ, MAP_PRIVATE, MADV_DONTNEED, MADV_NOHUGEPAGE } = constants;
+const { PROT_READ, MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED_NOREPLACE } = constants;
+const { MADV_DONTNEED, MADV_NOHUGEPAGE } = constants;
 const { MADV_POPULATE_READ, MADV_POPULATE_WRITE } = constants;
 const { MADV_GUARD_INSTALL, MADV_GUARD_REMOVE } = constants;
 const MiB = 2 ** 20;
@@ -141,6 +142,28 @@ const cases = casesOf({
     advise(shown, MADV_DONTNEED, [0, 10]);
     assert.deepEqual(guarded(shown, 10), [4]);
     assert.equal(textOf(shown, 9 * pageSize, 7), 'fffffff');
+  },
+
+  'ks.guard.munmap'() {
+    const mapping = filled(1);
+    const { address } = mapping;
+    advise(mapping, MADV_GUARD_INSTALL, [0, 1]);
+    sys.munmap(address, pageSize, { replace: mapping });
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    using again = sys.mmap(address, pageSize, readWrite, flags, -1, 0);
+    assert.deepEqual(guarded(again, 1), []);
+  },
+
+  'ks.guard.split_merge'(tools) {
+    using mapping = filled(10);
+    const middle = mapping.address + BigInt(4 * pageSize);
+    advise(mapping, MADV_GUARD_INSTALL, [3, 2]);
+    sys.mprotect(middle, 2 * pageSize, PROT_READ);
+    assert.equal(tools.smaps(middle)['start'], middle.toString(16));
+    assert.deepEqual(guarded(mapping, 10), [3, 4]);
+    sys.mprotect(middle, 2 * pageSize, readWrite);
+    assert.notEqual(tools.smaps(middle)['start'], middle.toString(16));
+    assert.deepEqual(guarded(mapping, 10), [3, 4]);
   },
 
   'ks.guard.mlock'() {
