@@ -1,5 +1,6 @@
 // The bytes of a mapping: what it is, Buffers over it, copies in and out of it.
 import { EventEmitter } from 'node:events';
+import { inspect } from 'node:util';
 import { type LongCallOptions, during, longCall } from './chunks.js';
 import { misuse } from './errors.js';
 import type { Access, Protection } from './flags.js';
@@ -37,6 +38,13 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
   constructor(record: MappingRecord) {
     super();
     this.#record = record;
+  }
+
+  /** What console.log shows of it. */
+  [inspect.custom](): string {
+    const { address, length, access, path, state } = this;
+    const where = path === undefined ? '' : ` of '${path}'`;
+    return `Mapping { ${String(length)} bytes${where}, ${access}, ${state} at 0x${address.toString(16)} }`;
   }
 
   /** Address of the first byte. Never 0, but for the empty mapping of an empty file. */

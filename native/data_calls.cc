@@ -50,9 +50,9 @@ Transfer transfer(Args& args) {
       !outward(found.mapped, sys::page_size(), &pages)) {
     found.outcome = sys::Status{EFAULT, "process_vm_readv"};
   } else {
-    found.outcome = space::check(args.environment(), pages);
     const auto begin = reinterpret_cast<uintptr_t>(found.bytes.data);
-    found.ordinary = !space::is_claimed({begin, begin + found.bytes.length});
+    const Range bytes{begin, begin + found.bytes.length};
+    found.outcome = space::check_copy(args.environment(), pages, bytes, &found.ordinary);
   }
   return found;
 }

@@ -211,10 +211,11 @@ Outcome check(const Environment& environment, Range pages) {
   return books::verify(claims, environment, pages, nullptr);
 }
 
-bool is_claimed(Range bytes) {
+Outcome check_copy(const Environment& environment, Range pages, Range bytes, bool* ordinary) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
-  return claims.first_in(bytes) != nullptr;
+  *ordinary = claims.first_in(bytes) == nullptr;
+  return books::verify(claims, environment, pages, nullptr);
 }
 
 void leave(const Environment& environment) {

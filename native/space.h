@@ -63,8 +63,8 @@ Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& requ
 // ok when every page is held by this environment, whoever the owner.
 Outcome check(const Environment& environment, Range pages);
 
-// True when anybody in this process mapped some of these pages through memmap.
-bool is_claimed(Range bytes);
+// The same for a copy to or from `bytes`. *ordinary: nobody mapped those through memmap.
+Outcome check_copy(const Environment& environment, Range pages, Range bytes, bool* ordinary);
 
 // The environment ends: everything it holds is unmapped, or retired where views were handed out.
 void leave(const Environment& environment);

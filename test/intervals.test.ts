@@ -80,7 +80,11 @@ class Naive {
   }
 }
 
-type Step = { kind: 'insert' | 'remove' | 'query'; start: number; length: number };
+interface Step {
+  kind: 'insert' | 'remove' | 'query';
+  start: number;
+  length: number;
+}
 
 const steps = fc.array(
   fc.record<Step>({

@@ -35,5 +35,5 @@ export const memmapSays = (kind: string) => ({ code: `ERR_MEMMAP_${kind}` });
 export function itUnless(reason: string | undefined): jest.It {
   if (reason === undefined) return it;
   process.stderr.write(`skipped: ${reason}\n`);
-  return it.skip as unknown as jest.It;
+  return it.skip;
 }

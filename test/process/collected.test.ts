@@ -16,7 +16,8 @@ async function staysFor(rounds, check) {
 const drops: Record<string, string> = {
   'never looked at': '(m) => undefined',
   'with its buffer': '(m) => void m.buffer[0]',
-  'with views': '(m) => void [m.view(0, 10)[0], m.view(PAGE)[0], new Int32Array(m.view(0, PAGE).buffer)[0]]',
+  'with views':
+    '(m) => void [m.view(0, 10)[0], m.view(PAGE)[0], new Int32Array(m.view(0, PAGE).buffer)[0]]',
   'with a listener that holds it': "(m) => void m.on('unmap', () => m)",
   'with a flush behind it': '(m) => m.flush()',
   'after resize': '(m) => { m.buffer; m.resize(2 * PAGE); m.buffer; }',
@@ -97,7 +98,8 @@ const pending: Record<string, string> = {
   flush: "map('read-write').flush()",
   prefetch: "map('read').prefetch()",
   lockAsync: "map('read').lockAsync()",
-  readAsync: "map('read').readAsync(0, 64 * 2 ** 20).then((bytes) => assert.equal(bytes[64 * 2 ** 20 - 1], 98))",
+  readAsync:
+    "map('read').readAsync(0, 64 * 2 ** 20).then((bytes) => assert.equal(bytes[64 * 2 ** 20 - 1], 98))",
   writeAsync: "map('read-write').writeAsync(0, Buffer.alloc(64 * 2 ** 20, 'c'))",
 };
 

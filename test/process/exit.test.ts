@@ -5,10 +5,12 @@ import { runProgram, withGc } from './program';
 const lives: Record<string, string> = {
   'nothing mapped': '',
   'a mapping': 'const m = memmap.mapFileSync(path);',
-  'live views': "const m = memmap.mapFileSync(path, { access: 'read-write' }); const views = [m.buffer, m.view(0, 10)]; views[1].write('written');",
+  'live views':
+    "const m = memmap.mapFileSync(path, { access: 'read-write' }); const views = [m.buffer, m.view(0, 10)]; views[1].write('written');",
   'a view and no mapping': 'const view = memmap.mapFileSync(path).buffer; gc();',
   'an unmapped view': 'const m = memmap.mapFileSync(path); const view = m.buffer; m.unmap();',
-  'a transferred view': 'const m = memmap.mapFileSync(path); const moved = m.buffer.buffer.transfer?.(); m.unmap();',
+  'a transferred view':
+    'const m = memmap.mapFileSync(path); const moved = m.buffer.buffer.transfer?.(); m.unmap();',
   '3000 dropped mappings': 'for (let i = 0; i < 3000; i++) memmap.mapFileSync(path).buffer; gc();',
   'a replaced part':
     "const m = memmap.mapFileSync(path, { access: 'copy-on-write' }); m.buffer; memmap.sys.munmap(m.address + BigInt(PAGE), PAGE, { replace: m });",
@@ -28,17 +30,26 @@ const endings: Record<string, Ending> = {
   'the event loop drains': { source: '', code: 0 },
   'process.exit': { source: 'process.exit(5);', code: 5 },
   'process.reallyExit': { source: 'process.reallyExit(6);', code: 6 },
-  'an uncaught exception': { source: "throw new Error('on purpose');", code: 1, says: /on purpose/ },
+  'an uncaught exception': {
+    source: "throw new Error('on purpose');",
+    code: 1,
+    says: /on purpose/,
+  },
   'an exception in a callback': {
     source: "setImmediate(() => { throw new Error('on purpose'); });",
     code: 1,
     says: /on purpose/,
   },
   'an exit listener that maps and unmaps': {
-    source: "process.on('exit', () => { const late = memmap.mapFileSync(path); late.buffer[0]; late.unmap(); memmap.mapAnonymous(1).buffer; process.exitCode = 8; });",
+    source:
+      "process.on('exit', () => { const late = memmap.mapFileSync(path); late.buffer[0]; late.unmap(); memmap.mapAnonymous(1).buffer; process.exitCode = 8; });",
     code: 8,
   },
-  SIGTERM: { source: "process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1000);", code: null, signal: 'SIGTERM' },
+  SIGTERM: {
+    source: "process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1000);",
+    code: null,
+    signal: 'SIGTERM',
+  },
 };
 
 for (const [how, { source, code, signal = null, says = /^$/ }] of Object.entries(endings)) {

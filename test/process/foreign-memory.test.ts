@@ -17,7 +17,7 @@ const calls = {
   mlock: (at, length) => memmap.sys.mlock(at, length),
   munlock: (at, length) => memmap.sys.munlock(at, length),
   mincore: (at, length) => memmap.sys.mincore(at, length),
-  'mremap from': (at, length) => memmap.sys.mremap(at, length, 2 * length, MREMAP_MAYMOVE),
+  'mremap from': (at, length) => memmap.sys.mremap(at, length, length, MREMAP_MAYMOVE),
   'mremap to': (at) => memmap.sys.mremap(
     own.address, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at, { replace: own }),
 };

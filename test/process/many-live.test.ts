@@ -3,7 +3,8 @@ import { survives, withGc } from './program';
 
 for (const [kind, make] of Object.entries({
   'without views': 'memmap.mapAnonymous(PAGE, { shared: true })',
-  'with views': "(() => { const m = memmap.mapAnonymous(PAGE, { shared: true }); m.buffer[0] = 7; return m; })()",
+  'with views':
+    '(() => { const m = memmap.mapAnonymous(PAGE, { shared: true }); m.buffer[0] = 7; return m; })()',
 })) {
   test(`70,000 live mappings, ${kind}`, () =>
     survives(

@@ -61,18 +61,25 @@ test('two pins are two; releasing one twice releases one', () =>
     assert.throws(() => m.pin(), { code: 'ERR_MEMMAP_UNMAPPED' });
   `));
 
-test('a pin keeps a dropped mapping; a dropped pin does not', () =>
+test('a pin keeps a dropped mapping until it is released, even when nobody holds the pin', () =>
   survives(
     `
     const path = scratch(PAGE);
+    const address = (() => {
+      const m = memmap.mapFileSync(path);
+      m.pin();
+      return m.address;
+    })();
     let pin = memmap.mapFileSync(path).pin();
     for (let round = 0; round < 20; round++) {
       gc();
       await turn();
     }
-    assert.equal(showsFile(path), true);
-    pin = undefined;
-    await collectUntil(() => !showsFile(path), 'unmapped');
+    assert.equal(memmap.registry.mappings().length, 2);
+    assert.throws(() => memmap.registry.at(address).unmap(), { code: 'ERR_MEMMAP_BUSY' });
+    pin.release();
+    await collectUntil(() => memmap.registry.mappings().length === 1, 'the released one unmapped');
+    assert.equal(regionAt(address).name, path);
   `,
     withGc,
   ));

@@ -2,7 +2,8 @@
 import { survives } from './program';
 
 const ways: Record<string, string> = {
-  'Mapping.protect': "(page, pages) => m.protect('none', { offset: page * PAGE, length: pages * PAGE })",
+  'Mapping.protect':
+    "(page, pages) => m.protect('none', { offset: page * PAGE, length: pages * PAGE })",
   'sys.mprotect':
     '(page, pages) => memmap.sys.mprotect(m.address + BigInt(page * PAGE), pages * PAGE, memmap.constants.PROT_NONE)',
 };

@@ -11,7 +11,8 @@ const jobs: Record<string, string> = {
   randomFill: '(b) => promisify(crypto.randomFill)(b)',
   'subtle.digest': "(b) => crypto.subtle.digest('SHA-512', b)",
   'subtle.sign': '(b) => crypto.subtle.sign("HMAC", hmac, b)',
-  'subtle.encrypt': "(b) => crypto.subtle.encrypt({ name: 'AES-GCM', iv: b.subarray(0, 12) }, aes, b)",
+  'subtle.encrypt':
+    "(b) => crypto.subtle.encrypt({ name: 'AES-GCM', iv: b.subarray(0, 12) }, aes, b)",
 };
 
 const setUp = `
@@ -42,7 +43,7 @@ for (const [name, job] of Object.entries(jobs)) {
     `));
 }
 
-test('what randomFill still writes after unmap lands in nobody else\'s memory', () =>
+test("what randomFill still writes after unmap lands in nobody else's memory", () =>
   survives(`
     const crypto = require('node:crypto');
     for (let i = 0; i < 20; i++) {

@@ -42,9 +42,11 @@ for (const [how, end] of Object.entries(endings)) {
     ),
   );
 
-  testTransfer(`made in the main thread, unmapped while the worker has it, which dies (${how})`, () =>
-    survives(
-      `
+  testTransfer(
+    `made in the main thread, unmapped while the worker has it, which dies (${how})`,
+    () =>
+      survives(
+        `
       const path = scratch(64 * PAGE);
       const m = memmap.mapFileSync(path, { access: 'read-write' });
       // This one never loads the addon.
@@ -74,8 +76,8 @@ for (const [how, end] of Object.entries(endings)) {
         memmap.mapAnonymous(64 * PAGE).buffer.fill(255);
       }
     `,
-      withGc,
-    ),
+        withGc,
+      ),
   );
 }
 

@@ -5,7 +5,10 @@ const endings: Record<string, { end: string; code: number }> = {
   'by itself': { end: "worker.postMessage('close');", code: 0 },
   'by process.exit': { end: "worker.postMessage('exit');", code: 7 },
   terminated: { end: 'worker.terminate();', code: 1 },
-  'terminated in a loop': { end: "worker.postMessage('spin'); await turn(); worker.terminate();", code: 1 },
+  'terminated in a loop': {
+    end: "worker.postMessage('spin'); await turn(); worker.terminate();",
+    code: 1,
+  },
   'by an exception': {
     end: "worker.on('error', () => {}); worker.ended.catch(() => {}); worker.postMessage('throw');",
     code: 1,
@@ -16,8 +19,10 @@ const lives: Record<string, string> = {
   'without views': 'mine.push(memmap.mapFileSync(workerData.path))',
   'with live views':
     "mine.push(memmap.mapFileSync(workerData.path, { access: 'read-write' })); mine.push(mine[0].buffer, mine[0].view(0, 10)); mine[1][0] = 97;",
-  'with retired ranges': 'const m = memmap.mapFileSync(workerData.path); mine.push(m.buffer); m.unmap(); mine.push(memmap.mapFileSync(workerData.path))',
-  'with 2000 dropped': 'for (let i = 0; i < 2000; i++) memmap.mapFileSync(workerData.path).buffer[0]; mine.push(memmap.mapFileSync(workerData.path));',
+  'with retired ranges':
+    'const m = memmap.mapFileSync(workerData.path); mine.push(m.buffer); m.unmap(); mine.push(memmap.mapFileSync(workerData.path))',
+  'with 2000 dropped':
+    'for (let i = 0; i < 2000; i++) memmap.mapFileSync(workerData.path).buffer[0]; mine.push(memmap.mapFileSync(workerData.path));',
   'with a pin': 'mine.push(memmap.mapFileSync(workerData.path).pin())',
 };
 

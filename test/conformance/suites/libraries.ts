@@ -7,6 +7,7 @@ import {
   agrees,
   alone,
   answer,
+  cannotRead,
   holds,
   mmap,
   modes,
@@ -182,7 +183,7 @@ const rust: Runs = {
     sys.mprotect(pageOf(m, 1), pageSize, prot(''));
     assert.deepEqual(modes(t, m.address, 2), ['rw-p', '---p']);
     assert.equal(m.view(pageSize, 0).length, 0);
-    mustRefuse(() => m.read(pageSize, 1), 'EFAULT', 'process_vm_readv');
+    cannotRead(m, pageSize);
   },
 };
 
