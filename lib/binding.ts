@@ -63,7 +63,7 @@ interface Native {
   copyIn(base: number, offset: number, source: Uint8Array): Nothing;
   copyInAsync(base: number, offset: number, source: Uint8Array): Maybe<Promise<Maybe<number>>>;
   detach(address: number, length: number): Nothing;
-  view(base: number, offset: number, length: number): Maybe<ArrayBuffer>;
+  view(base: number, offset: number, length: number): Maybe<Buffer>;
   grow(address: number, length: number, newLength: number, mayMove: boolean): Maybe<number>;
   remap(
     owner: number,

@@ -31,15 +31,17 @@ export interface OpenMode {
   readonly create: boolean;
 }
 
+function withoutNul(path: string): string {
+  if (path.includes('\0')) throw wrongKind('file', 'a path without NUL bytes', path);
+  return path;
+}
+
 /** The path of a file that we must open; undefined when it is open already. */
 function pathOf(file: unknown): string | undefined {
-  if (typeof file === 'string') {
-    if (file.includes('\0')) throw wrongKind('file', 'a path without NUL bytes', file);
-    return file;
-  }
+  if (typeof file === 'string') return withoutNul(file);
   if (file instanceof URL) {
     try {
-      return fileURLToPath(file);
+      return withoutNul(fileURLToPath(file));
     } catch (error) {
       throw Object.assign(wrongKind('file', 'a file: URL', file.href), { cause: error });
     }

@@ -220,6 +220,7 @@ export class Mapping extends MappedMemory {
   }
 
   [Symbol.dispose](): void {
+    anyOf(this);
     this.unmap();
   }
 

@@ -15,6 +15,9 @@ export type ParsedSource =
   | { kind: 'file'; file: FileLike; offset: number; length: number | undefined; access: Access }
   | { kind: 'anonymous'; length: number; access: Access };
 
+const accessOf = (value: unknown, otherwise: Access): Access =>
+  value === undefined ? otherwise : word('source.access', value, ACCESS_WORDS);
+
 /** Reads a source, each property once. */
 export function parseSource(source: unknown): ParsedSource {
   const names = ['file', 'offset', 'length', 'anonymous', 'access'] as const;
@@ -26,11 +29,10 @@ export function parseSource(source: unknown): ParsedSource {
         argument: 'source',
       });
     }
-    const access = given.access ?? 'read-write';
     return {
       kind: 'anonymous',
       length: bytes('source.anonymous', given.anonymous, 1),
-      access: word('source.access', access, ACCESS_WORDS),
+      access: accessOf(given.access, 'read-write'),
     };
   }
   if (given.file === undefined) throw wrongKind('source.file', 'a file', given.file);
@@ -39,7 +41,7 @@ export function parseSource(source: unknown): ParsedSource {
     file: given.file as FileLike,
     offset: given.offset === undefined ? 0 : bytes('source.offset', given.offset),
     length: given.length === undefined ? undefined : bytes('source.length', given.length),
-    access: word('source.access', given.access ?? 'read', ACCESS_WORDS),
+    access: accessOf(given.access, 'read'),
   };
 }
 

@@ -61,6 +61,6 @@ export function makeView(
     });
   }
   const buffer = check(native.view(record.start, record.lead + offset, length));
-  new Keeper(buffer, mapping);
-  return Buffer.from(buffer, 0, length);
+  new Keeper(buffer.buffer as ArrayBuffer, mapping);
+  return buffer;
 }

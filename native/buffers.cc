@@ -153,7 +153,7 @@ napi_value make(napi_env env, const void* environment, Range bytes, Outcome* out
   View* view = new View{bytes};
   napi_value buffer = nullptr;
   const napi_status made =
-      napi_create_external_arraybuffer(env, bytes.data(), bytes.size(), finalize, view, &buffer);
+      napi_create_external_buffer(env, bytes.size(), bytes.data(), finalize, view, &buffer);
   if (made != napi_ok) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);
@@ -163,7 +163,9 @@ napi_value make(napi_env env, const void* environment, Range bytes, Outcome* out
     *outcome = {Refusal::kNoExternal, bytes.begin};
     return nullptr;
   }
-  napi_create_reference(env, buffer, 0, &view->buffer);
+  napi_value memory = nullptr;
+  napi_get_typedarray_info(env, buffer, nullptr, nullptr, nullptr, &memory, nullptr);
+  napi_create_reference(env, memory, 0, &view->buffer);
   const auto lock = claims.lock();
   Claim* claim = claims.at(bytes.begin);
   view->next = claim->views;
@@ -224,8 +226,9 @@ bool escaped(napi_env env, Claims& claims, Range pages) {
   return found;
 }
 
-sys::Status blank(const Claim& claim, Range pages) {
+sys::Status blank(Claim& claim, Range pages) {
   if (claim.discardable && sys::advise(pages, MADV_DONTNEED).ok()) return {};
+  claim.recyclable = false;
   return sys::overlay_zero(pages);
 }
 
@@ -244,6 +247,19 @@ void release(Claims& claims, Claim& claim) {
     claim.environment = nullptr;
     quarantine(claim);
   }
+}
+
+Claim* recycle(Claims& claims, size_t length) {
+  Limbo& state = limbo();
+  if (state.quarantine.size() < kQuarantineRanges) return nullptr;
+  const Range oldest = state.quarantine.front().pages;
+  if (oldest.size() != length) return nullptr;
+  Claim* claim = claims.at(oldest.begin);
+  // Once more: native code that was late may have written there.
+  if (!claim->recyclable || !sys::advise(oldest, MADV_DONTNEED).ok()) return nullptr;
+  state.quarantine.pop_front();
+  state.quarantined_bytes -= length;
+  return claim;
 }
 
 void reap(Claims& claims, bool all) {

@@ -45,11 +45,14 @@ bool held(Range pages);
 // stay readable.
 bool escaped(napi_env env, Claims& claims, Range pages);
 // Zero pages in the place of `pages`, atomically; the file below them is released.
-sys::Status blank(const Claim& claim, Range pages);
+sys::Status blank(Claim& claim, Range pages);
 // A blank claim of its own: kept until nobody can be reading it any more.
 void retire(Claims& claims, Claim& claim);
 // A claim of its own that nobody can be reading: unmapped now.
 void release(Claims& claims, Claim& claim);
+// The oldest quarantined range, out of quarantine and zero again, where that is crowded and the
+// range is `length` bytes of recyclable memory: what would have to be unmapped is mapped again.
+Claim* recycle(Claims& claims, size_t length);
 // Gives retired ranges back to the kernel: those old enough, or all that can go.
 void reap(Claims& claims, bool all);
 

@@ -10,16 +10,24 @@ Claims& Claims::process() {
 }
 
 Claim& Claims::add(const Claim& claim) {
-  return claims_.insert_or_assign(claim.pages.begin, claim).first->second;
+  recent_ = &claims_.insert_or_assign(claim.pages.begin, claim).first->second;
+  return *recent_;
 }
 
-void Claims::remove(const Claim& claim) { claims_.erase(claim.pages.begin); }
+void Claims::remove(const Claim& claim) {
+  if (recent_ == &claim) recent_ = nullptr;
+  claims_.erase(claim.pages.begin);
+}
 
 Claim* Claims::at(uintptr_t address) {
+  // What is made is looked at, and what is looked at is unmapped: mostly the same one again.
+  if (recent_ != nullptr && recent_->pages.contains(address)) return recent_;
   auto next = claims_.upper_bound(address);
   if (next == claims_.begin()) return nullptr;
   Claim& claim = std::prev(next)->second;
-  return address < claim.pages.end ? &claim : nullptr;
+  if (address >= claim.pages.end) return nullptr;
+  recent_ = &claim;
+  return recent_;
 }
 
 Claim* Claims::of(const void* environment, Range pages) {
@@ -29,8 +37,11 @@ Claim* Claims::of(const void* environment, Range pages) {
 }
 
 Claim* Claims::first_in(Range pages) {
-  if (Claim* claim = at(pages.begin)) return claim;
-  const auto next = claims_.lower_bound(pages.begin);
+  const auto next = claims_.upper_bound(pages.begin);
+  if (next != claims_.begin()) {
+    Claim& below = std::prev(next)->second;
+    if (pages.begin < below.pages.end) return &below;
+  }
   if (next == claims_.end() || next->first >= pages.end) return nullptr;
   return &next->second;
 }

@@ -30,6 +30,7 @@ struct Claim {
   double owner = 0;                   // the record's id in that environment
   State state = State::kMapped;
   bool discardable = false;  // private, anonymous, read-write all over: MADV_DONTNEED makes it zero
+  bool recyclable = false;   // just what mapAnonymous() makes, with nothing changed since
   bool viewed = false;       // an ArrayBuffer over it was handed out at some time
   View* views = nullptr;     // those whose ArrayBuffer is still attached, as far as we know
 };
@@ -72,6 +73,7 @@ class Claims {
 
   std::mutex mutex_;
   std::map<uintptr_t, Claim> claims_;
+  Claim* recent_ = nullptr;  // what at() found last
 };
 
 }  // namespace memmap

@@ -18,6 +18,12 @@ constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 // Left for everybody else in the process: V8 aborts when it is itself refused a mapping.
 constexpr size_t kHeadroom = 4000;
 
+// Fresh anonymous memory anywhere: what quarantined memory of the same kind can serve as well.
+bool recyclable(const MapRequest& request) {
+  return request.address == 0 && !request.inherit && request.flags == (MAP_PRIVATE | MAP_ANON) &&
+         request.protection == kReadWrite;
+}
+
 Claim claim_of(const Environment& environment, const MapRequest& request, Range pages) {
   Claim claim;
   claim.pages = pages;
@@ -25,6 +31,7 @@ Claim claim_of(const Environment& environment, const MapRequest& request, Range 
   claim.owner = request.owner;
   constexpr int kKind = MAP_PRIVATE | MAP_ANON;
   claim.discardable = (request.flags & kKind) == kKind && request.protection == kReadWrite;
+  claim.recyclable = recyclable(request);
   return claim;
 }
 
@@ -67,6 +74,15 @@ Answer<uintptr_t> map_somewhere(const MapRequest& request) {
 Answer<uintptr_t> map(const Environment& environment, const MapRequest& request) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
+  if (recyclable(request)) {
+    Range wanted{0, request.length};
+    Claim* old = outward(wanted, sys::page_size(), &wanted) ? buffers::recycle(claims, wanted.size())
+                                                            : nullptr;
+    if (old != nullptr) {
+      *old = claim_of(environment, request, old->pages);
+      return {{}, old->pages.begin};
+    }
+  }
   if (!room_for_one(claims)) return {{Refusal::kLimit, 0}};
   const auto mapped = map_somewhere(request);
   if (!mapped.outcome.ok()) return mapped;
@@ -160,6 +176,7 @@ void change(Claims& claims, const Environment& environment, Range pages, bool re
   for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
        claim = claims.at(claim->pages.end)) {
     claim->discardable = claim->discardable && discardable;
+    claim->recyclable = false;
     if (!readable) buffers::detach(environment.env, *claim, claim->pages.intersect(pages));
   }
 }
@@ -193,7 +210,9 @@ Outcome advise(const Environment& environment, Range pages, int advice) {
     return {Refusal::kBusy, pages.begin};
   }
   const sys::Status done = sys::advise(pages, advice);
-  if (advice == kGuardInstall && !pages.empty()) change(claims, environment, pages, false, false);
+  // Any advice may have changed what kind of memory it is.
+  const bool guarded = advice == kGuardInstall;
+  if (!pages.empty()) change(claims, environment, pages, !guarded, !guarded);
   return done;
 }
 

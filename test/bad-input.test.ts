@@ -315,7 +315,23 @@ describe('buffers that are detached', () => {
 });
 
 const { prototype } = Mapping;
-const members = Reflect.ownKeys(prototype).filter((name) => name !== 'constructor');
+
+/** Of the class and of those that it is built on, down to what is Node's. */
+function classes(from: object): object[] {
+  const base: unknown = Object.getPrototypeOf(from);
+  const ends = base === null || base === Object.prototype || base === EventEmitter.prototype;
+  return ends ? [from] : [from, ...classes(base as object)];
+}
+const members = classes(prototype).flatMap((each) =>
+  Object.entries(Object.getOwnPropertyDescriptors(each))
+    .concat(
+      Object.getOwnPropertySymbols(each).map((name) => [
+        String(name),
+        Object.getOwnPropertyDescriptor(each, name)!,
+      ]),
+    )
+    .filter(([name]) => name !== 'constructor'),
+);
 
 /** Arguments that are right: what is wrong is the receiver alone. */
 const right: Record<string, unknown[]> = {
@@ -330,32 +346,34 @@ const right: Record<string, unknown[]> = {
   replace: [{ anonymous: 1 }],
 };
 
-describe.each(members.map((name) => [String(name), name] as const))(
-  '%s of the wrong receiver',
-  (_name, name) => {
-    const property = Object.getOwnPropertyDescriptor(prototype, name);
-    const member = (property?.get ?? property?.value) as (this: unknown) => unknown;
+it('members are found in every class', () => {
+  const names = members.map(([name]) => name);
+  for (const name of ['address', 'buffer', 'read', 'unmap', 'flush', 'replace'])
+    expect(names).toContain(name);
+});
 
-    it.each<[string, () => unknown]>([
-      ['an object', () => ({})],
-      ['undefined', () => undefined],
-      ['null', () => null],
-      ['5', () => 5],
-      ['the string', () => 'x'],
-      ['a function', () => () => 0],
-      ['an object', () => new EventEmitter()],
-      ['an object', () => prototype],
-      ['an object', () => Object.create(prototype) as object],
-      ['an object', () => Object.create(m) as object],
-      ['an object', () => new Proxy(m, {})],
-    ])('%s', async (kind, receiver) => {
-      const args = (right[String(name)] ?? []) as [];
-      const error = await outcome(() => member.apply(receiver(), args));
-      expectMisuse(error);
-      expect(error.message.startsWith(`this must be a Mapping; got ${kind}`)).toBe(true);
-    });
-  },
-);
+describe.each(members)('%s of the wrong receiver', (name, property) => {
+  const member = (property.get ?? property.value) as (this: unknown) => unknown;
+
+  it.each<[string, () => unknown]>([
+    ['an object', () => ({})],
+    ['undefined', () => undefined],
+    ['null', () => null],
+    ['5', () => 5],
+    ['the string', () => 'x'],
+    ['a function', () => () => 0],
+    ['an object', () => new EventEmitter()],
+    ['an object', () => prototype],
+    ['an object', () => Object.create(prototype) as object],
+    ['an object', () => Object.create(m) as object],
+    ['an object', () => new Proxy(m, {})],
+  ])('%s', async (kind, receiver) => {
+    const args = (right[name] ?? []) as [];
+    const error = await outcome(() => member.apply(receiver(), args));
+    expectMisuse(error);
+    expect(error.message.startsWith(`this must be a Mapping; got ${kind}`)).toBe(true);
+  });
+});
 
 describe('code that runs while arguments are read cannot pull the mapping away', () => {
   const calls: [string, (own: Mapping, trap: () => number) => unknown][] = [

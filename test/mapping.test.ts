@@ -248,6 +248,17 @@ describe('write', () => {
 describe('a Mapping', () => {
   it('is not made by new', () => {
     const make = Mapping as unknown as new (...args: unknown[]) => unknown;
+    // Nor by what it is built on: a record that somebody made up is no mapping.
+    const base = Object.getPrototypeOf(Mapping) as new (...args: unknown[]) => unknown;
+    const record = {
+      state: 'mapped',
+      start: pageSize,
+      end: 2 * pageSize,
+      lead: 0,
+      length: pageSize,
+    };
+    if (base.name !== 'EventEmitter')
+      expect(refused(() => new base(record))).toMatchObject(memmapSays('ARGUMENT'));
     for (const args of [[], [Symbol('memmap'), {}], [undefined, null]]) {
       expect(refused(() => new make(...args))).toMatchObject(memmapSays('ARGUMENT'));
     }

@@ -114,9 +114,15 @@ Result<size_t> copy_through_pipe(void* to, const void* from, size_t length) {
   return {done, error, syscall};
 }
 
+#ifdef CLOCK_MONOTONIC_COARSE
+constexpr clockid_t kCoarseClock = CLOCK_MONOTONIC_COARSE;
+#else
+constexpr clockid_t kCoarseClock = CLOCK_MONOTONIC;
+#endif
+
 uint64_t monotonic_ms() {
   timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(kCoarseClock, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
 }
 

@@ -84,7 +84,7 @@ export async function survives(source: string, options: ChildOptions = {}): Prom
 
 export const withGc: ChildOptions = { execArgv: ['--expose-gc'] };
 
-type Define = (name: string, body: () => Promise<void>, timeout?: number) => void;
+type Define = (name: string, body: () => Promise<unknown>, timeout?: number) => void;
 
 /** `test`, or where the condition does not hold a skipped test that says why. */
 export function testWhere(holds: boolean, reason: string): Define {

@@ -1,0 +1,199 @@
+// The addon below the TypeScript: whatever it is given, it answers with data or a TypeError, and lives.
+
+import { expectClean, runChild } from '../helpers/child';
+
+// Right arguments of each export, for one mapping of four pages at `base`: the program puts something
+// wrong in the place of each of them.
+const program = `
+const native = require('node-gyp-build')(process.cwd());
+const P = native.pageSize;
+const { MAP_PRIVATE, MAP_ANONYMOUS, PROT_READ, PROT_WRITE } = native.constants;
+const PLAIN = MAP_PRIVATE | MAP_ANONYMOUS, RW = PROT_READ | PROT_WRITE;
+const base = native.map(7, 0, 4 * P, RW, PLAIN, -1, 0, false, false);
+const ids = Float64Array.of(7), bytes = new Uint8Array(16);
+const right = {
+  map: [8, 0, P, RW, PLAIN, -1, 0, false, false],
+  overlay: [7, base, P, RW, PLAIN, -1, 0, false, ids, false],
+  unmap: [base, P], drop: [base, P],
+  protect: [base, P, RW], advise: [base, P, 0],
+  sync: [base, P, 4], syncAsync: [base, P, 4],
+  lock: [base, P, 0], lockAsync: [base, P, 0], unlock: [base, P, 0],
+  populate: [base, P, 0], populateAsync: [base, P, 0],
+  residency: [base, P, bytes],
+  copyOut: [base, 0, bytes], copyOutAsync: [base, 0, bytes],
+  copyIn: [base, 0, bytes], copyInAsync: [base, 0, bytes],
+  detach: [base, P], view: [base, 0, P],
+  grow: [base, 4 * P, 8 * P, true],
+  remap: [7, base, 4 * P, 4 * P, 1, 0, ids],
+  regions: [base, P],
+  fileStatus: [0, new Float64Array(8)],
+  allocateFile: [-1, 0, false], allocateFileAsync: [-1, 0, false],
+  loadFile: [-1, 0, base, 1], loadFileAsync: [-1, 0, base, 1],
+  reap: [true], retired: [], claimed: [],
+  weaken: [{}], strengthen: [0], forget: [0], keep: [{}],
+};
+const detached = new Uint8Array(8);
+structuredClone(detached, { transfer: [detached.buffer] });
+const hostile = new Proxy({}, { get() { throw new Error('a getter ran'); } });
+const wrong = [undefined, null, 'x', 1n, Symbol('x'), {}, [], () => 0, NaN, 0.5, -0.5, -2147483649, Infinity,
+  -Infinity, 2 ** 64, 2 ** 65, new ArrayBuffer(8), new DataView(new ArrayBuffer(8)), new Uint16Array(4), detached,
+  { valueOf() { throw new Error('valueOf ran'); } }, hostile];
+`;
+
+it('every export is known to these tests', async () => {
+  const result = await runChild(`${program}
+    const functions = Object.keys(native).filter((name) => typeof native[name] === 'function');
+    console.log(JSON.stringify([functions.sort(), Object.keys(right).sort()]));
+  `);
+  expectClean(result);
+  const [exported, known] = JSON.parse(result.stdout) as [string[], string[]];
+  expect(exported).toEqual(known);
+});
+
+it('a wrong value in any place is refused with its index, and nothing is done', async () => {
+  const result = await runChild(`${program}
+    // What these take is any object, or anything.
+    const takesObjects = new Set(['weaken', 'keep', 'strengthen', 'forget']);
+    const odd = [];
+    for (const [name, args] of Object.entries(right)) {
+      if (takesObjects.has(name)) continue;
+      for (let index = 0; index < args.length; index++) {
+        for (const value of wrong) {
+          const given = args.with ? args.with(index, value) : [...args.slice(0, index), value, ...args.slice(index + 1)];
+          // A detached array is one of length 0.
+          if (value === detached && args[index] === bytes) continue;
+          let answer;
+          try { answer = native[name](...given); } catch (error) { answer = error; }
+          const refused = answer?.refusal === 'argument' && answer.at === index;
+          const typeError = answer instanceof TypeError;
+          if (!refused && !typeError) odd.push([name, index, String(wrong.indexOf(value)), String(answer)]);
+        }
+      }
+      for (let count = 0; count < args.length; count++) {
+        const answer = native[name](...args.slice(0, count));
+        if (answer?.refusal !== 'argument') odd.push([name, 'only', count, String(answer)]);
+      }
+    }
+    const rows = native.claimed();
+    console.log(JSON.stringify({ odd, claims: rows.length / 4, mine: [rows[0] === base, rows[1] - rows[0] === 4 * P] }));
+  `);
+  expectClean(result);
+  expect(JSON.parse(result.stdout)).toEqual({ odd: [], claims: 1, mine: [true, true] });
+});
+
+it('weak handles take objects only, and give nothing for numbers that are none', async () => {
+  const result = await runChild(`${program}
+    const object = {};
+    const handle = native.weaken(object);
+    const wild = [-1, 0.5, NaN, 1e9, 2 ** 53, 2 ** 64, undefined, 'x', null, {}, 1n, Symbol('x')];
+    const answers = [];
+    for (const value of wild) { answers.push(native.strengthen(value)); native.forget(value); }
+    const kept = native.strengthen(handle) === object;
+    native.forget(handle); native.forget(handle);
+    const refused = [5, 'x', undefined, null, 1n, true].every((value) => native.weaken(value).refusal === 'argument');
+    const [a, b] = [native.weaken({}), native.weaken({})];
+    console.log(JSON.stringify([answers.filter((value) => value !== undefined), kept, native.strengthen(handle) === object, refused, a !== b]));
+  `);
+  expectClean(result);
+  expect(JSON.parse(result.stdout)).toEqual([[], true, false, true, true]);
+});
+
+it('memory that is not ours is refused by every call that touches memory', async () => {
+  const result = await runChild(`${program}
+    const maps = require('node:fs').readFileSync('/proc/self/maps', 'utf8').split('\\n');
+    const foreign = [
+      Number('0x' + maps.find((line) => line.includes(' r-xp ')).split('-')[0]), // code
+      Number('0x' + maps.find((line) => line.includes('[stack]')).split('-')[0]),
+      0, P, 2 ** 46, 2 ** 62,
+      base - P, base + 4 * P, base - 1, // a neighbour, or one byte of one
+    ];
+    const skipped = new Set(['map', 'regions', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
+      'claimed', 'weaken', 'strengthen', 'forget', 'keep']);
+    const odd = [];
+    for (const [name, args] of Object.entries(right)) {
+      if (skipped.has(name)) continue;
+      for (const address of foreign) {
+        const answer = native[name](...args.map((value) => (value === base ? address : value)));
+        // What must not be is success: a refusal of ours, or the kernel's number.
+        const refused = ['foreign', 'argument'].includes(answer?.refusal) || answer?.errno < 0;
+        if (!refused) odd.push([name, address.toString(16), String(answer)]);
+      }
+    }
+    console.log(JSON.stringify(odd));
+  `);
+  expectClean(result);
+  expect(JSON.parse(result.stdout)).toEqual([]);
+});
+
+describe('ranges that lib/ never hands over', () => {
+  it('of no bytes leave the books and the views alone', async () => {
+    const result = await runChild(`${program}
+      const view = new Uint8Array(native.view(base, 0, 4 * P)).fill(9);
+      for (const address of [base, base + P, base + 5, base + 4 * P - 1]) {
+        native.unmap(address, 0); native.drop(address, 0); native.detach(address, 0); native.protect(address, 0, 0);
+        native.overlay(7, address, 0, RW, PLAIN, -1, 0, false, ids, false);
+        native.overlay(7, address, 0, RW, PLAIN, -1, 0, false, ids, true);
+        native.grow(address, 0, P, true); native.view(address, 0, 0);
+      }
+      native.reap(true);
+      const rows = native.claimed();
+      console.log(JSON.stringify([view.length / P, view[4 * P - 1], rows.length, rows[1] - rows[0] === 4 * P]));
+    `);
+    expectClean(result);
+    expect(JSON.parse(result.stdout)).toEqual([4, 9, 4, true]);
+  });
+
+  it('off the page boundary are never moved over more than was staged', async () => {
+    const result = await runChild(`${program}
+      // Something of ours next to wherever the kernel stages: if it moved too, its bytes would be gone.
+      const witness = native.map(9, 0, 64 * P, RW, PLAIN, -1, 0, false, false);
+      native.copyIn(witness, 0, new Uint8Array(64 * P).fill(5));
+      const answers = [];
+      for (const [at, length] of [[base + 1, P], [base + P - 1, 2], [base + 5, 2 * P]]) {
+        for (const keep of [false, true]) {
+          const answer = native.overlay(7, at, length, RW, PLAIN, -1, 0, false, ids, keep);
+          answers.push(answer === undefined ? 'done' : 'refused');
+        }
+      }
+      const copy = new Uint8Array(64 * P);
+      const whole = native.copyOut(witness, 0, copy);
+      console.log(JSON.stringify([new Set(answers).size, answers[0], whole === undefined, copy.every((b) => b === 5)]));
+    `);
+    expectClean(result);
+    expect(JSON.parse(result.stdout)).toEqual([1, 'refused', true, true]);
+  });
+
+  it('of a part do not keep views that cross its edge alive over nothing', async () => {
+    const result = await runChild(`${program}
+      const view = new Uint8Array(native.view(base, 0, 4 * P)).fill(9);
+      native.overlay(7, base + P, P, RW, PLAIN, -1, 0, false, ids, true);
+      native.drop(base + P, P);
+      native.unmap(base + P, P);
+      native.reap(true);
+      let sum = 0;
+      for (let i = 0; i < view.length; i += P) sum += view[i];
+      console.log(sum >= 0);
+    `);
+    expectClean(result);
+    expect(result.stdout.trim()).toBe('true');
+  });
+
+  it('over two mappings do not leave one of them in the books twice', async () => {
+    const result = await runChild(`${program}
+      native.unmap(base, 4 * P);
+      const one = native.map(1, base, 2 * P, RW, PLAIN, -1, 0, false, true);
+      const two = native.map(2, base + 2 * P, 2 * P, RW, PLAIN, -1, 0, false, true);
+      const views = [native.view(one, 0, 2 * P), native.view(two, 0, 2 * P)].map((buffer) => new Uint8Array(buffer));
+      native.overlay(1, base, 4 * P, RW, PLAIN, -1, 0, false, Float64Array.of(1, 2), true);
+      native.unmap(two, 2 * P);
+      native.reap(true);
+      for (const view of views) for (let i = 0; i < view.length; i += P) view[i];
+      const rows = native.claimed();
+      let end = 0, sorted = true;
+      for (let row = 0; row < rows.length; row += 4) { sorted &&= rows[row] >= end; end = rows[row + 1]; }
+      console.log(sorted);
+    `);
+    expectClean(result);
+    expect(result.stdout.trim()).toBe('true');
+  });
+});
