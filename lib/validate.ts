@@ -188,9 +188,13 @@ export function signal(value: unknown): AbortSignal | undefined {
   throw argument('signal', 'an AbortSignal', value);
 }
 
-// eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- the caller narrows it
-export function callback(name: string, value: unknown): Function | undefined {
-  if (value === undefined || typeof value === 'function') return value;
+/** A function, if one was given; what it takes is its caller's to know. */
+export function callback(
+  name: string,
+  value: unknown,
+): ((...args: never[]) => unknown) | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'function') return value as (...args: never[]) => unknown;
   throw argument(name, 'a function', value);
 }
 

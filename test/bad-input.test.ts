@@ -330,7 +330,7 @@ const members = classes(prototype).flatMap((each) =>
         Object.getOwnPropertyDescriptor(each, name)!,
       ]),
     )
-    .filter(([name]) => name !== 'constructor'),
+    .filter(([name]) => name !== 'constructor' && !name.includes('inspect')),
 );
 
 /** Arguments that are right: what is wrong is the receiver alone. */

@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { inspect } from 'node:util';
 import { Mapping, mapAnonymous, mapFileSync, pageSize, registry } from '../lib/index.js';
 import { Scratch, patterned, pythonReads } from './helpers/files.js';
 import { regionAt } from './helpers/kernel.js';
@@ -261,6 +262,20 @@ describe('a Mapping', () => {
       expect(refused(() => new base(record))).toMatchObject(memmapSays('ARGUMENT'));
     for (const args of [[], [Symbol('memmap'), {}], [undefined, null]]) {
       expect(refused(() => new make(...args))).toMatchObject(memmapSays('ARGUMENT'));
+    }
+  });
+
+  it('can be printed, as anything near it can', () => {
+    const m = mapFileSync(scratch.file(bytes));
+    for (const text of [inspect(m), inspect({ m })]) {
+      expect(text).toContain(
+        `Mapping { ${String(bytes.length)} bytes of '${m.path!}', read, mapped at 0x`,
+      );
+    }
+    m.unmap();
+    expect(inspect(m)).toContain('unmapped');
+    for (const each of [Mapping, Mapping.prototype, Object.create(m) as object, new Proxy(m, {})]) {
+      expect(inspect(each)).toContain('Mapping');
     }
   });
 

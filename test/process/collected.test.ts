@@ -100,6 +100,9 @@ const pending: Record<string, string> = {
   lockAsync: "map('read').lockAsync()",
   readAsync:
     "map('read').readAsync(0, 64 * 2 ** 20).then((bytes) => assert.equal(bytes[64 * 2 ** 20 - 1], 98))",
+  mapFile: "memmap.mapFile(path, { access: 'snapshot' }).then(isRight)",
+  'mapFile, populating, locking,':
+    "memmap.mapFile(path, { access: 'copy-on-write', populate: true, lock: true }).then(isRight)",
   writeAsync: "map('read-write').writeAsync(0, Buffer.alloc(64 * 2 ** 20, 'c'))",
 };
 
@@ -110,6 +113,7 @@ for (const [name, call] of Object.entries(pending)) {
       const path = scratch(64 * 2 ** 20);
       fs.writeSync(fs.openSync(path, 'r+'), 'b', 64 * 2 ** 20 - 1);
       const map = (access) => memmap.mapFileSync(path, { access });
+      const isRight = (m) => assert.deepEqual([m.buffer[0], m.buffer[64 * 2 ** 20 - 1]], [97, 98]);
       const calls = Array.from({ length: 3 }, () => ${call});
       let settled = false;
       const all = Promise.all(calls).finally(() => { settled = true; });

@@ -15,6 +15,10 @@ const lives: Record<string, string> = {
   'a replaced part':
     "const m = memmap.mapFileSync(path, { access: 'copy-on-write' }); m.buffer; memmap.sys.munmap(m.address + BigInt(PAGE), PAGE, { replace: m });",
   'a pin': 'const pin = memmap.mapFileSync(path).pin();',
+  'the thread pool at work on a view':
+    "const m = memmap.mapAnonymous(2 ** 24); for (let i = 0; i < 8; i++) require('node:crypto').randomFill(m.buffer, () => {}); fs.read(fs.openSync('/dev/zero', 'r'), m.buffer, () => {});",
+  'the thread pool at work on an unmapped view':
+    "const m = memmap.mapAnonymous(2 ** 24); for (let i = 0; i < 8; i++) require('node:crypto').randomFill(m.buffer, () => {}); m.unmap();",
   'hidden pages': "const m = memmap.mapFileSync(path); m.buffer; m.protect('none');",
 };
 

@@ -49,12 +49,12 @@ for (const execArgv of flags) {
       for (let i = 0; i < 200; i++) {
         kept.push(await life(i));
         // Garbage of all sizes, so that the collector has work.
-        for (let j = 0; j < 200; j++) globalThis.garbage = { j, list: new Array(j) };
+        for (let j = 0; j < 500; j++) globalThis.garbage = { j, list: new Array(j) };
       }
       for (const view of kept) if (view) view[0] = 1;
       assert.deepEqual(memmap.registry.verify(), []);
       await turn();
-      assert.ok(collections > 20, String(collections));
+      assert.ok(collections > 3, String(collections));
     `,
       { execArgv },
     ),

@@ -63,6 +63,34 @@ for (const [life, work] of Object.entries(lives)) {
   }
 }
 
+test('out of heap, with live views, retired ranges and work on the thread pool', () =>
+  survives(`
+    const path = scratch(64 * PAGE);
+    for (let i = 0; i < 2; i++) {
+      const worker = new Worker(
+        \`
+        const memmap = require(\${JSON.stringify(entry)});
+        const path = \${JSON.stringify(path)};
+        const kept = [];
+        for (;;) {
+          const m = memmap.mapFileSync(path, { access: 'copy-on-write' });
+          kept.push(m.buffer, new Array(10_000).fill(kept));
+          m.flush().catch(() => {});
+          const gone = memmap.mapFileSync(path);
+          kept.push(gone.buffer);
+          gone.unmap();
+        }
+      \`,
+        { eval: true, resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 4 } },
+      );
+      const [error] = await once(worker, 'error');
+      assert.equal(error.code, 'ERR_WORKER_OUT_OF_MEMORY');
+      if (worker.threadId !== -1) await once(worker, 'exit');
+    }
+    assert.equal(showsFile(path), false);
+    memmap.mapFileSync(path).buffer[0];
+  `));
+
 test('twenty threads that map, share nothing and end at once', () =>
   survives(`
     const path = scratch(16 * PAGE);
