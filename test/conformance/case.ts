@@ -17,7 +17,12 @@ export interface Tools {
     options?: { execArgv?: readonly string[]; shell?: string; uid?: number },
   ): Promise<{ code: number | null; signal: string | null; stdout: string; stderr: string }>;
   /** Runs `call` and gives the error it throws; fails the case when it throws none. */
-  refused(call: () => unknown): { code?: string; syscall?: string; errno?: number; message: string };
+  refused(call: () => unknown): {
+    code?: string;
+    syscall?: string;
+    errno?: number;
+    message: string;
+  };
   /** The lines of /proc/self/smaps for the region that holds an address. */
   smaps(address: bigint): Record<string, string>;
 }

@@ -33,11 +33,12 @@ test('from 4 GiB to 32 TiB: one Buffer, or an error that says why not', () =>
 test('a hundred of 64 GiB, dropped', () =>
   survives(
     `
-    for (let i = 0; i < 100; i++) {
+    const make = (i) => {
       const m = memmap.mapAnonymous(2 ** 36, { noReserve: true });
       m.view(2 ** 35, PAGE)[0] = 1;
       if (i % 2) m.view(0, 2 ** 32)[0] = 1;
-    }
+    };
+    for (let i = 0; i < 100; i++) make(i);
     await collectUntil(() => memmap.registry.mappings().length === 0, 'collected');
   `,
     withGc,

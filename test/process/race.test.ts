@@ -6,11 +6,10 @@ const rounds = 1500;
 test('exclusive placement at one address, from four threads', () =>
   survives(
     `
-    const block = memmap.mapAnonymous(64 * PAGE);
-    const { address } = block;
-    block.unmap();
     const workers = Array.from({ length: 4 }, (_, i) => startWorker(\`
-      const { address, id } = workerData;
+      const { once } = require('node:events');
+      parentPort.postMessage('ready');
+      const [{ address, id }] = await once(parentPort, 'message');
       const PAGE = memmap.pageSize;
       const { PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED, MADV_DONTNEED } = memmap.constants;
       const kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
@@ -31,7 +30,7 @@ test('exclusive placement at one address, from four threads', () =>
             () => memmap.sys.mprotect(at, 4 * PAGE, PROT_READ),
             () => memmap.sys.mmap(at, 4 * PAGE, PROT_READ, kind, -1, 0),
           ]) {
-            try { call(); throw new Error('it was let through'); } catch (error) { counts[error.code]++; if (!(error.code in counts)) throw error; }
+            try { call(); throw new Error('it was let through'); } catch (error) { if (!(error.code in counts)) throw error; counts[error.code]++; }
           }
           continue;
         }
@@ -46,7 +45,13 @@ test('exclusive placement at one address, from four threads', () =>
         over.unmap();
       }
       parentPort.postMessage(counts);
-    \`, { address, id: i + 1 }));
+    \`));
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    // Where no thread's own memory lies by now; far from where the kernel puts what comes later.
+    const block = memmap.mapAnonymous(64 * PAGE, { address: 0x20_0000_0000 });
+    const { address } = block;
+    block.unmap();
+    workers.forEach((worker, i) => worker.postMessage({ address, id: i + 1 }));
     const all = await Promise.all(workers.map(async (worker) => (await once(worker, 'message'))[0]));
     await Promise.all(workers.map(({ ended }) => ended));
     const sum = (name) => all.reduce((total, counts) => total + counts[name], 0);
