@@ -6,10 +6,13 @@ import { callback, options, signal } from './validate.js';
 
 /** How far a long call has come, in bytes. */
 export interface Progress {
+  /** Bytes done so far. */
   readonly done: number;
+  /** Bytes in all. */
   readonly total: number;
 }
 
+/** How a long call is stopped and watched. */
 export interface LongCallOptions {
   /** Rejects with the signal's reason; what was done stays done. */
   signal?: AbortSignal;

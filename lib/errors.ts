@@ -3,8 +3,11 @@ import { getSystemErrorMap } from 'node:util';
 
 /** What memmap knows about a failure beyond Node's own `code`, `errno` and `syscall`. */
 export interface ErrorDetails {
+  /** Where, if that is known. */
   address?: bigint | undefined;
+  /** How many bytes, if that is known. */
   length?: number | undefined;
+  /** The file, if it was mapped by its path. */
   path?: string | undefined;
   /** The mappings that a refused call would have overwritten. */
   conflicts?: readonly unknown[] | undefined;
@@ -26,14 +29,23 @@ const withHint = (message: string, hint: string | undefined): string =>
  * `getSystemErrorMap`.
  */
 export class MapError extends Error {
+  /** 'MapError'. */
   override readonly name = 'MapError';
+  /** The kernel's word: 'ENOMEM'. */
   readonly code: string;
+  /** Its number, negative as in Node: -12. */
   readonly errno: number;
+  /** The call that said it: 'mmap'. */
   readonly syscall: string;
+  /** Where, if that is known. */
   declare readonly address?: bigint;
+  /** How many bytes, if that is known. */
   declare readonly length?: number;
+  /** The file, if it was mapped by its path. */
   declare readonly path?: string;
+  /** The mappings that were in the way. */
   declare readonly conflicts?: readonly unknown[];
+  /** What to do about it. */
   declare readonly hint?: string;
 
   constructor(errno: number, syscall: string, details: ErrorDetails = {}) {

@@ -7,7 +7,14 @@ import { MapError, misuse } from './errors.js';
 import { int, wrongKind } from './validate.js';
 
 /** A file to map: its path, a file: URL, a descriptor or a FileHandle. */
-export type FileLike = string | URL | number | { readonly fd: number };
+export type FileLike =
+  | string
+  | URL
+  | number
+  | {
+      /** The descriptor, as a FileHandle has it. */
+      readonly fd: number;
+    };
 
 /** What fstat(2) says, as far as mapping needs it. */
 export interface FileStatus {

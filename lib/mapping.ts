@@ -18,14 +18,19 @@ import * as validate from './validate.js';
 
 /** Which pages of a range are in memory: one byte a page in `map`, 1 or 0. */
 export interface Residency {
+  /** Pages in the range. */
   readonly pages: number;
+  /** How many of them are in memory. */
   readonly resident: number;
+  /** One byte a page: 1 in memory, 0 not. */
   readonly map: Uint8Array;
 }
 
 /** Keeps a mapping in place: while it is held, `unmap` and `replace` are ERR_MEMMAP_BUSY. */
 export interface Pin {
+  /** Lets the mapping go. Doing it again does nothing. */
   release(): void;
+  /** `release`, at the end of a `using` block. */
   [Symbol.dispose](): void;
 }
 
@@ -219,6 +224,7 @@ export class Mapping extends MappedMemory {
     }
   }
 
+  /** Unmaps it, at the end of a `using` block. */
   [Symbol.dispose](): void {
     anyOf(this);
     this.unmap();

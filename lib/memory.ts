@@ -18,6 +18,7 @@ import {
 import * as validate from './validate.js';
 import { makeView } from './views.js';
 
+/** The events of a Mapping. */
 export interface MappingEvents {
   /** Its memory was unmapped. */
   unmap: [];
@@ -42,6 +43,8 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
 
   /** What console.log shows of it. */
   [inspect.custom](): string {
+    // Debuggers and test runners inspect prototypes too.
+    if (inside.recordOf(this) === undefined) return 'Mapping {}';
     const { address, length, access, path, state } = this;
     const where = path === undefined ? '' : ` of '${path}'`;
     return `Mapping { ${String(length)} bytes${where}, ${access}, ${state} at 0x${address.toString(16)} }`;
@@ -57,6 +60,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     return anyOf(this).length;
   }
 
+  /** The access word it was mapped with. */
   get access(): Access {
     return anyOf(this).contents.access;
   }

@@ -63,6 +63,7 @@ export function ownedIn(span: Span): { parts: Owned[]; whole: boolean } {
   return { parts, whole: gaps.length === 0 };
 }
 
+/** The option of raw calls that overwrite or unmap. */
 export interface ReplaceOption {
   /** Every mapping that may be overwritten or unmapped. */
   replace?: Mapping | readonly Mapping[];

@@ -7,7 +7,9 @@ import * as validate from './validate.js';
 
 /** A part of a mapping, in bytes; half-open; the default is the whole of it. */
 export interface Range {
+  /** First byte. Default 0. */
   offset?: number | bigint;
+  /** Bytes. Default: to the end of the mapping. */
   length?: number | bigint;
 }
 

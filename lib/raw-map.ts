@@ -1,4 +1,5 @@
 // mmap as the caller says it: at a hint or exclusively, or over what the caller owns and names.
+import { readFileSync } from 'node:fs';
 import { check, isDestroyed, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
 import { misuse } from './errors.js';
@@ -63,8 +64,30 @@ export interface RawMap {
 /** No address space is longer: the kernel says ENOMEM of this and of all above. */
 const clamped = (length: bigint): number => Number(length > 2n ** 62n ? 2n ** 62n : length);
 
+/** The kernel would round the length up, and then refuse every call on less than a huge page. */
+function mustBeWholeHugePages({ flags: mapFlags, range }: RawMap): void {
+  if ((mapFlags & (constants['MAP_HUGETLB'] ?? 0)) === 0) return;
+  const exponent = (mapFlags >>> (constants['MAP_HUGE_SHIFT'] ?? 0)) & 0x3f;
+  const size = exponent > 0 ? 2n ** BigInt(exponent) : defaultHugePage();
+  if (size === undefined || range.length % size === 0n) return;
+  throw misuse('UNSUPPORTED', `with MAP_HUGETLB the length must be a multiple of ${String(size)}`, {
+    argument: 'length',
+    length: Number(range.length),
+  });
+}
+
+function defaultHugePage(): bigint | undefined {
+  try {
+    const found = /^Hugepagesize:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+    return found === undefined ? undefined : BigInt(found) * 1024n;
+  } catch {
+    return undefined;
+  }
+}
+
 export function mapAt(call: RawMap, exclusive: boolean): Mapping {
   const { range, bits, fd } = call;
+  mustBeWholeHugePages(call);
   if (range.address >= 2n ** 63n || (exclusive && !isAligned(range.address))) {
     if (exclusive) refuse(isAligned(range.address) ? 'ENOMEM' : 'EINVAL', 'mmap', range);
   }

@@ -7,6 +7,7 @@ import type { Mapping } from './mapping.js';
 import type { Span } from './page.js';
 import { type Entry, Registry } from './registry.js';
 
+/** Whether the memory is still the mapping's own. */
 export type MappingState = 'mapped' | 'replaced' | 'unmapped';
 
 /** What is mapped: a file's bytes, or none. */

@@ -61,7 +61,10 @@ export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping 
   const stays = duplicates || (flags & DONTUNMAP) !== 0;
   if (!stays) mustBeIdle(source);
   const victims = fixed ? victimsIn(target, names) : [];
-  const whole = !stays && from.start === source.start && from.end === source.end;
+  // Held from here on: a Mapping that was collected cannot be handed out again.
+  const owner = source.owner;
+  const covers = from.start === source.start && from.end === source.end;
+  const whole = !stays && covers && owner !== undefined;
   const moved = whole ? source : copyOf(source, from, Number(size));
   const span = Math.min(roundUp(Number(size), pageSize), Number(MOST));
   const answer = withRoom(() =>
@@ -77,10 +80,16 @@ export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping 
   );
   const destroyed = isDestroyed(answer);
   if (destroyed) for (const victim of victims) carve(victim, target, 'unmapped');
+  if (destroyed && !fixed) carve(source, from, 'unmapped');
   const base = check(answer, { address: range.address, length: Number(size) });
   const replaced = victims.map(({ owner }) => owner);
   for (const victim of victims) carve(victim, target, 'replaced');
-  const mapping = settle(source, moved, { from, to: { start: base, end: base + span }, stays });
+  const mapping = settle(source, moved, {
+    from,
+    to: { start: base, end: base + span },
+    stays,
+    owner,
+  });
   unhide(moved, Number(size));
   for (const victim of replaced) victim?.emit('replace');
   reapLater();
@@ -119,10 +128,14 @@ interface Move {
   readonly from: Span;
   readonly to: Span;
   readonly stays: boolean;
+  readonly owner: Mapping | undefined;
 }
 
-function settle(source: MappingRecord, moved: MappingRecord, { from, to, stays }: Move): Mapping {
-  const owner = source.owner;
+function settle(
+  source: MappingRecord,
+  moved: MappingRecord,
+  { owner, from, to, stays }: Move,
+): Mapping {
   if (moved === source && owner !== undefined) {
     const runs = source.runsMoved(from, to);
     registry.remove(source);
@@ -132,7 +145,9 @@ function settle(source: MappingRecord, moved: MappingRecord, { from, to, stays }
     source.setRuns(runs);
     return owner;
   }
-  const runs = source.runsMoved({ ...from, end: Math.max(from.end, source.end) }, to);
+  // A duplicate is of the pages from here on, all as the first of them.
+  const shown = { start: from.start, end: Math.max(from.end, from.start + pageSize) };
+  const runs = source.runsMoved(shown, to);
   if (!stays) carve(source, from, 'unmapped');
   moved.start = to.start;
   moved.end = to.end;

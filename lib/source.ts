@@ -7,9 +7,27 @@ import type { Contents } from './record.js';
 import { bytes, options, word, wrongKind } from './validate.js';
 
 /** What `replace` shows: a part of a file, or zeroed memory. */
-export type Source =
-  | { file: FileLike; offset?: number | bigint; length?: number | bigint; access?: Access }
-  | { anonymous: number | bigint; access?: Access };
+export type Source = FileSource | AnonymousSource;
+
+/** A part of a file. */
+export interface FileSource {
+  /** The file to show. */
+  file: FileLike;
+  /** First byte of it. Default 0. */
+  offset?: number | bigint;
+  /** Bytes: as many as the mapping has, which is the default. */
+  length?: number | bigint;
+  /** Default 'read'. */
+  access?: Access;
+}
+
+/** Zeroed memory. */
+export interface AnonymousSource {
+  /** Length of the zeroed memory: as many bytes as the mapping has. */
+  anonymous: number | bigint;
+  /** Default 'read-write'. */
+  access?: Access;
+}
 
 export type ParsedSource =
   | { kind: 'file'; file: FileLike; offset: number; length: number | undefined; access: Access }

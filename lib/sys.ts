@@ -21,7 +21,8 @@ import { releaseAll, releasePart } from './release.js';
 import { remapRange } from './remap.js';
 import { int, raw } from './validate.js';
 
-type Numeric = number | bigint;
+/** An address, a length or an offset; a bigint above 2^53 - 1. */
+export type Numeric = number | bigint;
 
 const MAP_FIXED = constants['MAP_FIXED'] ?? 0;
 const MAP_FIXED_NOREPLACE = constants['MAP_FIXED_NOREPLACE'] ?? 0;

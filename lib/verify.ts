@@ -13,10 +13,15 @@ export interface Drift {
    * pages allow something else than memmap was told.
    */
   readonly kind: 'missing' | 'replaced' | 'protection';
+  /** First byte that differs. */
   readonly address: bigint;
+  /** Bytes that differ. */
   readonly length: number;
+  /** The mapping it belongs to, if somebody can still reach it. */
   readonly mapping: Mapping | undefined;
+  /** What memmap believes. */
   readonly expected: string;
+  /** What the kernel says. */
   readonly found: string;
 }
 

@@ -23,12 +23,29 @@ bool is_whole(const Claim& claim, Range pages) {
   return claim.pages.begin == pages.begin && claim.pages.end == pages.end;
 }
 
-void forget(Claims& claims, napi_env env, Range pages) {
+bool forget(Claims& claims, napi_env env, Range pages) {
+  bool viewed = false;
   while (Claim* claim = claims.first_in(pages)) {
     const Range part = claim->pages.intersect(pages);
+    viewed = viewed || claim->viewed;
     buffers::detach(env, *claim, part);
     claims.remove(claims.isolate(part));
   }
+  return viewed || buffers::held(pages);
+}
+
+void detach(Claims& claims, napi_env env, Range pages) {
+  for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
+       claim = claims.at(claim->pages.end)) {
+    buffers::detach(env, *claim, claim->pages.intersect(pages));
+  }
+}
+
+Outcome blind(Claims& claims, napi_env env, Range pages) {
+  if (buffers::escaped(env, claims, pages)) return {Refusal::kBusy, pages.begin};
+  detach(claims, env, pages);
+  if (buffers::held(pages)) return {Refusal::kBusy, pages.begin};
+  return {};
 }
 
 void evict_stale(Claims& claims, Range pages) {
@@ -50,7 +67,7 @@ Outcome after_failed_move(Claims& claims, napi_env env, Range target, sys::Statu
   };
   const bool listed = sys::regions(target, visit, &covered).ok();
   if (listed && covered.end >= target.end) return outcome;
-  forget(claims, env, target);
+  static_cast<void>(forget(claims, env, target));
   outcome.destroyed = true;
   return outcome;
 }

@@ -16,8 +16,15 @@ Outcome verify(Claims& claims, const Environment& environment, Range pages,
 bool is_whole(const Claim& claim, Range pages);
 
 // The parts of `pages` that are claimed leave the table; views over them are detached. What lies
-// outside of `pages` stays, with its own views.
-void forget(Claims& claims, napi_env env, Range pages);
+// outside of `pages` stays, with its own views. True when native code may still be reading one.
+[[nodiscard]] bool forget(Claims& claims, napi_env env, Range pages);
+
+// Detaches every view over some pages; those that cannot be are held.
+void detach(Claims& claims, napi_env env, Range pages);
+
+// Detaches every view over pages that are about to become unreadable. Busy when one of them cannot
+// be: it was transferred, or is not detachable at all (the heap of an asm.js module).
+Outcome blind(Claims& claims, napi_env env, Range pages);
 
 // The kernel has just given us these pages, so whatever the table says of them is out of date:
 // somebody unmapped them behind our back. Their views may be another thread's.

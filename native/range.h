@@ -17,9 +17,7 @@ struct Range {
   [[nodiscard]] size_t size() const { return end - begin; }
   [[nodiscard]] bool empty() const { return begin >= end; }
   [[nodiscard]] bool overlaps(Range other) const { return begin < other.end && other.begin < end; }
-  [[nodiscard]] bool contains(uintptr_t address) const {
-    return begin <= address && address < end;
-  }
+  [[nodiscard]] bool contains(uintptr_t address) const { return begin <= address && address < end; }
   [[nodiscard]] bool contains(Range other) const {
     return begin <= other.begin && other.end <= end;
   }

@@ -39,27 +39,63 @@ Moved move_leaving_zeros(Range pages, size_t length) {
     static_cast<void>(sys::unmap({place.value, place.value + length}).ok());
     return {parted.status()};
   }
+  const Range rest{moved.end, place.value + length};
   sys::Status failed = sys::overlay_zero(pages);
-  if (failed.ok()) failed = sys::unmap({moved.end, place.value + length});
+  if (failed.ok()) failed = sys::unmap(rest);
   if (failed.ok()) {
     const auto grown = sys::remap(moved.begin, moved.size(), length, kMayMove, 0);
     if (grown.ok()) return {{}, grown.value, true};
     failed = grown.status();
+  } else {
+    static_cast<void>(sys::unmap(rest).ok());
   }
-  return {failed, 0, false, !sys::move(moved, pages.begin).ok()};
+  if (sys::move(moved, pages.begin).ok()) return {failed};
+  static_cast<void>(sys::unmap(moved).ok());
+  return {failed, 0, true, true};
 }
 
-Moved grow_in_kernel(const Claim& claim, size_t length, bool may_move) {
-  const Range pages = claim.pages;
+// Who may still be reading the old place.
+struct Readers {
+  bool native;   // native code, with a view that is about to be detached
+  bool escaped;  // an ArrayBuffer that nobody can detach: the place must never be a hole
+};
+
+Moved grow_in_kernel(Range pages, size_t length, bool may_move, Readers readers) {
   const auto grown = sys::remap(pages.begin, pages.size(), length, 0, 0);
   if (grown.ok() || !may_move) return {grown.status(), grown.value};
-  if (claim.viewed) {
+  if (readers.native) {
     const Moved moved = move_leaving_zeros(pages, length);
-    if (moved.status.ok() || moved.status.error != EINVAL) return moved;
     // EINVAL: a kernel without MREMAP_DONTUNMAP for this kind of memory.
+    const bool unable = moved.status.error == EINVAL && !moved.destroyed;
+    if (!unable || readers.escaped) return moved;
   }
   const auto moved = sys::remap(pages.begin, pages.size(), length, kMayMove, 0);
   return {moved.status(), moved.value};
+}
+
+// mremap that does not grow in place: to a fixed place, or nowhere.
+Moved move_to(Range from, const RemapRequest& request, Readers readers) {
+  const bool fixed = (request.flags & kFixed) != 0;
+  if (fixed && readers.native && request.old_length == request.new_length) {
+    const auto parted = sys::remap(from.begin, from.size(), request.new_length,
+                                   request.flags | kDontUnmap, request.to);
+    // Where zeros cannot be put, the kernel has left pages that can be read all the same.
+    if (parted.ok()) static_cast<void>(sys::overlay_zero(from).ok());
+    if (parted.ok() || parted.error != EINVAL || readers.escaped) {
+      return {parted.status(), parted.value, parted.ok()};
+    }
+  }
+  const auto moved =
+      sys::remap(from.begin, request.old_length, request.new_length, request.flags, request.to);
+  return {moved.status(), moved.value};
+}
+
+// Zero pages of ours, in nobody's name.
+void retire_zeros(Claims& claims, Range pages) {
+  Claim left;
+  left.pages = pages;
+  left.discardable = true;
+  buffers::retire(claims, claims.add(left));
 }
 
 // Native code may still be reading what has just moved away. Where another thread was quicker to
@@ -68,11 +104,7 @@ void leave_zeros(Claims& claims, Range hole) {
   if (hole.empty()) return;
   const auto filled = sys::map_exclusive(hole.begin, hole.size(), PROT_READ | PROT_WRITE,
                                          MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
-  if (!filled.ok()) return;
-  Claim left;
-  left.pages = hole;
-  left.discardable = true;
-  buffers::retire(claims, claims.add(left));
+  if (filled.ok()) retire_zeros(claims, hole);
 }
 
 }  // namespace
@@ -83,23 +115,20 @@ Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t lengt
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr || !books::is_whole(*claim, pages))
     return {{Refusal::kForeign, pages.begin}};
-  const Moved grown = grow_in_kernel(*claim, length, may_move);
+  const Readers readers{claim->viewed, buffers::escaped(environment.env, claims, pages)};
+  const Moved grown = grow_in_kernel(pages, length, may_move, readers);
   if (!grown.status.ok() && !grown.destroyed) return {grown.status};
   buffers::detach(environment.env, *claim, pages);
   Claim shaped = *claim;
   claims.remove(*claim);
+  if (grown.left) retire_zeros(claims, pages);
   if (grown.destroyed) {
     Outcome lost(grown.status);
     lost.destroyed = true;
     return {lost};
   }
   const bool stayed = grown.at == pages.begin;
-  if (grown.left) {
-    Claim left;
-    left.pages = pages;
-    left.discardable = true;
-    buffers::retire(claims, claims.add(left));
-  } else if (!stayed && shaped.viewed) {
+  if (!grown.left && !stayed && shaped.viewed) {
     leave_zeros(claims, pages);
   }
   shaped.pages = {grown.at, grown.at + length};
@@ -108,6 +137,24 @@ Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t lengt
   claims.add(shaped);
   return {{}, grown.at};
 }
+
+namespace {
+
+// Shorter in place: what is cut off is retired, not unmapped.
+Answer<uintptr_t> shrink(Claims& claims, const Environment& environment, Claim& source, Range from,
+                         const RemapRequest& request) {
+  const Range kept{from.begin, from.begin + request.new_length};
+  const Range cut{kept.end, from.end};
+  const sys::Status blank = buffers::blank(source, cut);
+  if (!blank.ok()) return {{Outcome({blank.error, "mremap"})}};
+  buffers::detach(environment.env, source, from);
+  Claim& shaped = claims.isolate(from);
+  shaped.owner = request.owner;
+  buffers::retire(claims, claims.isolate(cut));
+  return {{}, from.begin};
+}
+
+}  // namespace
 
 Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& request,
                         Args::Numbers owners) {
@@ -123,35 +170,48 @@ Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& requ
     const Outcome allowed = books::verify(claims, environment, target, &owners);
     if (!allowed.ok()) return {allowed};
     // What is moved there may be unreadable.
-    if (buffers::escaped(environment.env, claims, target)) return {{Refusal::kBusy, target.begin}};
+    const Outcome blinded = books::blind(claims, environment.env, target);
+    if (!blinded.ok()) return {blinded};
   }
-  const auto moved =
-      sys::remap(from.begin, request.old_length, request.new_length, request.flags, request.to);
-  if (!moved.ok()) {
-    if (!fixed) return {moved.status()};
+  const bool stays = request.old_length == 0 || (request.flags & kDontUnmap) != 0;
+  const bool shrinks = !fixed && !stays && request.new_length < request.old_length;
+  const Readers readers{!stays && (source->viewed || buffers::held(from)),
+                        !stays && buffers::escaped(environment.env, claims, from)};
+  if (shrinks && readers.native) return shrink(claims, environment, *source, from, request);
+  const bool may_move = (request.flags & kMayMove) != 0;
+  const bool grows = !fixed && !stays && request.new_length > request.old_length;
+  const Moved moved = grows ? grow_in_kernel(from, request.new_length, may_move, readers)
+                            : move_to(from, request, readers);
+  if (!moved.status.ok() && !moved.destroyed) {
+    if (!fixed) return {moved.status};
     const Range target{request.to, request.to + request.new_length};
-    return {books::after_failed_move(claims, environment.env, target, moved.status())};
+    return {books::after_failed_move(claims, environment.env, target, moved.status)};
   }
-  const Range now{moved.value, moved.value + request.new_length};
   Claim placed = *source;
-  placed.pages = now;
   placed.owner = request.owner;
   placed.views = nullptr;
   placed.viewed = false;
-  const bool stays = request.old_length == 0 || (request.flags & kDontUnmap) != 0;
   if (!stays) {
     buffers::detach(environment.env, *source, from);
-    Claim& gone = claims.isolate(from);
-    const bool viewed = gone.viewed;
-    claims.remove(gone);
-    const Range hole = now.begin == from.begin ? Range{now.end, from.end} : from;
-    if (viewed) leave_zeros(claims, hole);
-    placed.viewed = viewed && now.begin == from.begin;
+    claims.remove(claims.isolate(from));
+    if (moved.left) retire_zeros(claims, from);
   }
-  if (fixed) books::forget(claims, environment.env, now);
+  if (moved.destroyed) {
+    Outcome lost(moved.status);
+    lost.destroyed = true;
+    return {lost};
+  }
+  const Range now{moved.at, moved.at + request.new_length};
+  placed.pages = now;
+  if (readers.native) {
+    const bool stayed = now.begin == from.begin;
+    if (!stayed && !moved.left) leave_zeros(claims, from);
+    placed.viewed = stayed;
+  }
+  if (fixed && books::forget(claims, environment.env, now)) placed.viewed = true;
   books::evict_stale(claims, now);
   claims.add(placed);
-  return {{}, moved.value};
+  return {{}, moved.at};
 }
 
 }  // namespace memmap::space

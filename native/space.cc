@@ -69,6 +69,15 @@ Answer<uintptr_t> map_somewhere(const MapRequest& request) {
   return {{}, mapped.value};
 }
 
+// The pages are no longer just what mapAnonymous() made, or can no longer be made zero by advice.
+void change(Claims& claims, Range pages, bool discardable) {
+  for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
+       claim = claims.at(claim->pages.end)) {
+    claim->discardable = claim->discardable && discardable;
+    claim->recyclable = false;
+  }
+}
+
 }  // namespace
 
 Answer<uintptr_t> map(const Environment& environment, const MapRequest& request) {
@@ -76,8 +85,9 @@ Answer<uintptr_t> map(const Environment& environment, const MapRequest& request)
   const auto lock = claims.lock();
   if (recyclable(request)) {
     Range wanted{0, request.length};
-    Claim* old = outward(wanted, sys::page_size(), &wanted) ? buffers::recycle(claims, wanted.size())
-                                                            : nullptr;
+    Claim* old = outward(wanted, sys::page_size(), &wanted)
+                     ? buffers::recycle(claims, wanted.size())
+                     : nullptr;
     if (old != nullptr) {
       *old = claim_of(environment, request, old->pages);
       return {{}, old->pages.begin};
@@ -104,13 +114,13 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
   const auto lock = claims.lock();
   const Outcome allowed = books::verify(claims, environment, target, &owners);
   if (!allowed.ok()) return allowed;
-  if (keep_views && !books::is_whole(*claims.at(target.begin), target)) {
-    return {Refusal::kArgument, target.begin};
-  }
-
   const bool readable = (request.protection & PROT_READ) != 0;
-  if (!readable && buffers::escaped(environment.env, claims, target)) {
-    return {Refusal::kBusy, target.begin};
+  const bool keepable = readable && books::is_whole(*claims.at(target.begin), target);
+  if (keep_views && !keepable) return {Refusal::kArgument, target.begin};
+
+  if (!readable) {
+    const Outcome blinded = books::blind(claims, environment.env, target);
+    if (!blinded.ok()) return blinded;
   }
 
   MapRequest staging = request;
@@ -132,8 +142,7 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
     kept = claim;
     return {};
   }
-  books::forget(claims, environment.env, target);
-  claim.viewed = buffers::held(target);
+  claim.viewed = books::forget(claims, environment.env, target);
   claims.add(claim);
   return {};
 }
@@ -168,35 +177,19 @@ Outcome drop(const Environment& environment, Range pages) {
   return {};
 }
 
-namespace {
-
-// The pages can no longer be read, or no longer be made zero by advice.
-void change(Claims& claims, const Environment& environment, Range pages, bool readable,
-            bool discardable) {
-  for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
-       claim = claims.at(claim->pages.end)) {
-    claim->discardable = claim->discardable && discardable;
-    claim->recyclable = false;
-    if (!readable) buffers::detach(environment.env, *claim, claim->pages.intersect(pages));
-  }
-}
-
-}  // namespace
-
 Outcome protect(const Environment& environment, Range pages, int protection) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
   if (!owned.ok()) return owned;
   const bool readable = (protection & PROT_READ) != 0;
-  if (!readable && buffers::escaped(environment.env, claims, pages)) {
-    return {Refusal::kBusy, pages.begin};
+  if (!readable && !pages.empty()) {
+    const Outcome blinded = books::blind(claims, environment.env, pages);
+    if (!blinded.ok()) return blinded;
   }
   const sys::Status done = sys::protect(pages, protection);
   // Also where it failed: the kernel may have changed the pages before the one it refused.
-  if (!pages.empty()) {
-    change(claims, environment, pages, readable, protection == kReadWrite);
-  }
+  if (!pages.empty()) change(claims, pages, protection == kReadWrite);
   return done;
 }
 
@@ -206,13 +199,14 @@ Outcome advise(const Environment& environment, Range pages, int advice) {
   const auto lock = claims.lock();
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
   if (!owned.ok()) return owned;
-  if (advice == kGuardInstall && buffers::escaped(environment.env, claims, pages)) {
-    return {Refusal::kBusy, pages.begin};
+  const bool unreadable = advice == kGuardInstall && !pages.empty();
+  if (unreadable) {
+    const Outcome blinded = books::blind(claims, environment.env, pages);
+    if (!blinded.ok()) return blinded;
   }
   const sys::Status done = sys::advise(pages, advice);
   // Any advice may have changed what kind of memory it is.
-  const bool guarded = advice == kGuardInstall;
-  if (!pages.empty()) change(claims, environment, pages, !guarded, !guarded);
+  if (!pages.empty()) change(claims, pages, !unreadable);
   return done;
 }
 
@@ -220,8 +214,9 @@ Outcome detach(const Environment& environment, Range pages) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
-  if (owned.ok() && !pages.empty()) change(claims, environment, pages, false, true);
-  return owned;
+  if (!owned.ok() || pages.empty()) return owned;
+  books::detach(claims, environment.env, pages);
+  return {};
 }
 
 Outcome check(const Environment& environment, Range pages) {

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -215,7 +216,8 @@ namespace {
 
 // A page that only this thread uses, seen both as memory and as a file: pwrite(2) from mapped
 // memory into it, or pread(2) out of it, copies without a signal, for two thirds of what
-// process_vm_readv(2) costs, which has to find and pin a process first.
+// process_vm_readv(2) costs, which has to find and pin a process first. The bare calls: glibc's are
+// cancellation points, which costs as much again as the rest of the way.
 class Landing {
  public:
   Landing() {
@@ -236,14 +238,14 @@ class Landing {
   }
 
   ssize_t out(void* to, const void* mapped, size_t length) {
-    const ssize_t moved = pwrite(fd_, mapped, length, 0);
+    const ssize_t moved = syscall(SYS_pwrite64, fd_, mapped, length, 0);
     if (moved > 0) memcpy(to, page_, static_cast<size_t>(moved));
     return moved;
   }
 
   ssize_t in(void* mapped, const void* from, size_t length) {
     memcpy(page_, from, length);
-    return pread(fd_, mapped, length, 0);
+    return syscall(SYS_pread64, fd_, mapped, length, 0);
   }
 
  private:
