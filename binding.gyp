@@ -26,6 +26,7 @@
         "native/data_calls.cc",
         "native/failure.cc",
         "native/remap.cc",
+        "native/room.cc",
         "native/space.cc",
         "native/weak.cc",
         "native/sys/posix.cc"

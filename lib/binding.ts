@@ -139,7 +139,7 @@ function toError(failure: Failure, details: ErrorDetails): Error {
       return new MapError(failure.errno, failure.syscall, { ...details, hint });
     }
     case 'limit':
-      return new MapError(errnoOf('ENOMEM'), 'mmap', { ...details, hint: LIMIT_HINT });
+      return new MapError(errnoOf('ENOMEM'), failure.syscall, { ...details, hint: LIMIT_HINT });
     case 'no-external':
       return misuse('UNSUPPORTED', 'this runtime does not allow ArrayBuffers over outside memory', {
         ...details,

@@ -6,7 +6,7 @@ import { misuse } from './errors.js';
 import type { Access, Protection } from './flags.js';
 import { inside } from './inside.js';
 import type { Mapping } from './mapping.js';
-import type { MappingRecord, MappingState } from './record.js';
+import { MappingRecord, type MappingState } from './record.js';
 import {
   type WriteSource,
   bytesOf,
@@ -37,6 +37,9 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
 
   /** @internal */
   constructor(record: MappingRecord) {
+    if (!(record instanceof MappingRecord)) {
+      throw validate.wrongKind('record', 'made by memmap itself', record);
+    }
     super();
     this.#record = record;
   }

@@ -56,5 +56,5 @@ export const whereOf = (record: MappingRecord): Where => ({
 
 export const lockDetails = (record: MappingRecord): Where & { hint: string } => ({
   ...whereOf(record),
-  hint: 'RLIMIT_MEMLOCK limits how much an ordinary user may lock (ulimit -l)',
+  hint: 'RLIMIT_MEMLOCK limits how much may be locked (ulimit -l); past the end of its file nothing can be',
 });

@@ -7,6 +7,8 @@
 #include <map>
 #include <vector>
 
+#include "room.h"
+
 namespace memmap::buffers {
 
 namespace {
@@ -59,6 +61,8 @@ struct Limbo {
   Held held;
   std::deque<Quarantined> quarantine;
   size_t quarantined_bytes = 0;
+  // Grows where the kernel has no room to let ranges go, so that not every retirement tries again.
+  size_t most_ranges = kQuarantineRanges;
 };
 Limbo& limbo() {
   static Limbo* const state = new Limbo();
@@ -240,13 +244,15 @@ void retire(Claims& claims, Claim& claim) {
 }
 
 void release(Claims& claims, Claim& claim) {
-  if (sys::unmap(claim.pages).ok()) {
+  const bool room = room::for_more(claims.count(), 1) || !claim.discardable;
+  if (room && sys::unmap(claim.pages).ok()) {
     claims.remove(claim);
-  } else {
-    // No room to split a region: tried again when the quarantine is emptied.
-    claim.environment = nullptr;
-    quarantine(claim);
+    return;
   }
+  // No room to split a region: tried again when the quarantine is emptied.
+  static_cast<void>(blank(claim, claim.pages).ok());
+  claim.environment = nullptr;
+  quarantine(claim);
 }
 
 Claim* recycle(Claims& claims, size_t length) {
@@ -267,10 +273,11 @@ void reap(Claims& claims, bool all) {
   const size_t waiting = state.quarantine.size();
   if (waiting == 0) return;
   const bool crowded =
-      waiting > kQuarantineRanges || (state.quarantined_bytes > kQuarantineBytes && waiting > 1);
+      waiting > state.most_ranges || (state.quarantined_bytes > kQuarantineBytes && waiting > 1);
   const uint64_t now = sys::monotonic_ms();
   const bool aged = now - state.quarantine.front().since > kQuarantineMs;
   if (!all && !crowded && !aged) return;
+  if (all) room::look_again();
 
   // Crowded: the older half goes, so that the cost is paid once for many. Oldest first in line.
   size_t take = all ? waiting : crowded ? waiting / 2 : 0;
@@ -286,7 +293,8 @@ void reap(Claims& claims, bool all) {
   for (size_t first = 0; first < going.size();) {
     size_t last = first;
     while (last + 1 < going.size() && going[last + 1].begin == going[last].end) ++last;
-    const bool gone = sys::unmap({going[first].begin, going[last].end}).ok();
+    const bool gone =
+        room::for_more(claims.count(), 1) && sys::unmap({going[first].begin, going[last].end}).ok();
     for (size_t i = first; i <= last; ++i) {
       Claim& claim = *claims.at(going[i].begin);
       if (gone) {
@@ -297,6 +305,7 @@ void reap(Claims& claims, bool all) {
     }
     first = last + 1;
   }
+  state.most_ranges = std::max(kQuarantineRanges, 2 * state.quarantine.size());
 }
 
 Retired retired(Claims&) { return {limbo().quarantine.size(), limbo().quarantined_bytes}; }

@@ -77,12 +77,13 @@ napi_value on_pages(Args& args, Call call) {
 
 // The same on the thread pool. The caller keeps the range mapped until the promise is settled.
 template <typename Call>
-napi_value on_pages_later(Args& args, Call call) {
+napi_value on_pages_later(Args& args, Call call, bool splits = false) {
   const Span span = pages_of(args, 0);
   const int number = args.integer(2);
   if (!args.ok()) return args.failure();
   if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
-  const Outcome owned = space::check(args.environment(), span.pages);
+  const auto check = splits ? space::check_split : space::check;
+  const Outcome owned = check(args.environment(), span.pages);
   if (!owned.ok()) return to_failure(args.env(), owned);
   return queue_work(args.env(), Napi::Value(),
                     [=] { return Done{Outcome(call(span.pages, number))}; });
@@ -97,6 +98,15 @@ auto owned(Call call) {
   };
 }
 
+template <typename Call>
+auto splitting(Call call) {
+  return [call](const Environment& own, Range pages, int number) -> Outcome {
+    const Outcome checked = space::check_split(own, pages);
+    if (!checked.ok()) return checked;
+    return call(pages, number);
+  };
+}
+
 sys::Status sync_pages(Range pages, int flags) { return sys::sync(pages, flags); }
 sys::Status lock_pages(Range pages, int) { return sys::lock(pages); }
 sys::Status unlock_pages(Range pages, int) { return sys::unlock(pages); }
@@ -105,11 +115,11 @@ sys::Status populate_pages(Range pages, int write) { return sys::populate(pages,
 napi_value protect(Args& args) { return on_pages(args, space::protect); }
 napi_value advise(Args& args) { return on_pages(args, space::advise); }
 napi_value sync(Args& args) { return on_pages(args, owned(sync_pages)); }
-napi_value lock(Args& args) { return on_pages(args, owned(lock_pages)); }
-napi_value unlock(Args& args) { return on_pages(args, owned(unlock_pages)); }
+napi_value lock(Args& args) { return on_pages(args, splitting(lock_pages)); }
+napi_value unlock(Args& args) { return on_pages(args, splitting(unlock_pages)); }
 napi_value populate(Args& args) { return on_pages(args, owned(populate_pages)); }
 napi_value sync_async(Args& args) { return on_pages_later(args, sync_pages); }
-napi_value lock_async(Args& args) { return on_pages_later(args, lock_pages); }
+napi_value lock_async(Args& args) { return on_pages_later(args, lock_pages, true); }
 napi_value populate_async(Args& args) { return on_pages_later(args, populate_pages); }
 
 // residency(address, length, states)

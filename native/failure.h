@@ -28,7 +28,8 @@ struct [[nodiscard]] Outcome {
 
   Outcome() = default;
   Outcome(sys::Status failed) : status(failed) {}  // NOLINT: a Status is an Outcome
-  Outcome(Refusal why, uintptr_t where) : refusal(why), at(where) {}
+  Outcome(Refusal why, uintptr_t where, const char* syscall = "")
+      : refusal(why), status{0, syscall}, at(where) {}
   [[nodiscard]] bool ok() const { return refusal == Refusal::kNone && status.ok(); }
 };
 

@@ -6,6 +6,7 @@
 
 #include "books.h"
 #include "buffers.h"
+#include "room.h"
 #include "space.h"
 
 namespace memmap::space {
@@ -115,6 +116,7 @@ Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t lengt
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr || !books::is_whole(*claim, pages))
     return {{Refusal::kForeign, pages.begin}};
+  if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, pages.begin, "mremap"}};
   const Readers readers{claim->viewed, buffers::escaped(environment.env, claims, pages)};
   const Moved grown = grow_in_kernel(pages, length, may_move, readers);
   if (!grown.status.ok() && !grown.destroyed) return {grown.status};
@@ -164,6 +166,7 @@ Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& requ
   const Range touched{from.begin, std::max(from.end, from.begin + 1)};
   Claim* source = claims.of(&environment, touched);
   if (source == nullptr) return {{Refusal::kForeign, from.begin}};
+  if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, from.begin, "mremap"}};
   const bool fixed = (request.flags & kFixed) != 0;
   if (fixed) {
     const Range target{request.to, request.to + request.new_length};

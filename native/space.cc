@@ -8,15 +8,13 @@
 
 #include "books.h"
 #include "buffers.h"
+#include "room.h"
 
 namespace memmap::space {
 
 namespace {
 
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
-
-// Left for everybody else in the process: V8 aborts when it is itself refused a mapping.
-constexpr size_t kHeadroom = 4000;
 
 // Fresh anonymous memory anywhere: what quarantined memory of the same kind can serve as well.
 bool recyclable(const MapRequest& request) {
@@ -33,22 +31,6 @@ Claim claim_of(const Environment& environment, const MapRequest& request, Range 
   claim.discardable = (request.flags & kKind) == kKind && request.protection == kReadWrite;
   claim.recyclable = recyclable(request);
   return claim;
-}
-
-// Reading the kernel's list costs milliseconds when it is long, so it is read again only when
-// half of what was left can have been used up.
-bool room_for_one(Claims& claims) {
-  static const size_t limit = sys::region_limit();
-  static size_t next_look = 0;
-  if (limit == 0) return true;
-  if (next_look == 0) next_look = limit / 4;
-  if (claims.count() < next_look) return true;
-  const auto counted = sys::count_regions();
-  if (!counted.ok()) return true;
-  const size_t most = limit > 2 * kHeadroom ? limit - kHeadroom : limit / 2;
-  if (counted.value >= most) return false;
-  next_look = claims.count() + (most - counted.value + 1) / 2;
-  return true;
 }
 
 Answer<uintptr_t> map_somewhere(const MapRequest& request) {
@@ -93,7 +75,7 @@ Answer<uintptr_t> map(const Environment& environment, const MapRequest& request)
       return {{}, old->pages.begin};
     }
   }
-  if (!room_for_one(claims)) return {{Refusal::kLimit, 0}};
+  if (!room::for_more(claims.count(), 1)) return {{Refusal::kLimit, 0, "mmap"}};
   const auto mapped = map_somewhere(request);
   if (!mapped.outcome.ok()) return mapped;
   Range pages{mapped.value, mapped.value + request.length};
@@ -123,6 +105,7 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
     if (!blinded.ok()) return blinded;
   }
 
+  if (!room::for_more(claims.count(), 2)) return {Refusal::kLimit, target.begin, "mmap"};
   MapRequest staging = request;
   staging.address = 0;
   staging.exclusive = false;
@@ -154,7 +137,11 @@ Answer<bool> unmap(const Environment& environment, Range pages) {
   if (claim == nullptr) return {{Refusal::kForeign, pages.begin}};
   const bool viewed = claim->viewed || buffers::held(pages);
   // The kernel first: when it refuses, nothing is lost, not even a view.
-  if (!viewed) {
+  // Regions that the kernel had merged come apart when one between them goes.
+  const bool whole = books::is_whole(*claim, pages);
+  const bool room = room::for_more(claims.count(), whole ? 1 : 2);
+  if (!room && !whole && !claim->discardable) return {{Refusal::kLimit, pages.begin, "munmap"}};
+  if (!viewed && (room || !claim->discardable)) {
     const sys::Status unmapped = sys::unmap(pages);
     if (!unmapped.ok()) return {unmapped};
     claims.remove(claims.isolate(pages));
@@ -182,6 +169,9 @@ Outcome protect(const Environment& environment, Range pages, int protection) {
   const auto lock = claims.lock();
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
   if (!owned.ok()) return owned;
+  if (!pages.empty() && !room::for_more(claims.count(), 2)) {
+    return {Refusal::kLimit, pages.begin, "mprotect"};
+  }
   const bool readable = (protection & PROT_READ) != 0;
   if (!readable && !pages.empty()) {
     const Outcome blinded = books::blind(claims, environment.env, pages);
@@ -199,6 +189,9 @@ Outcome advise(const Environment& environment, Range pages, int advice) {
   const auto lock = claims.lock();
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
   if (!owned.ok()) return owned;
+  if (!pages.empty() && !room::for_more(claims.count(), 2)) {
+    return {Refusal::kLimit, pages.begin, "madvise"};
+  }
   const bool unreadable = advice == kGuardInstall && !pages.empty();
   if (unreadable) {
     const Outcome blinded = books::blind(claims, environment.env, pages);
@@ -217,6 +210,16 @@ Outcome detach(const Environment& environment, Range pages) {
   if (!owned.ok() || pages.empty()) return owned;
   books::detach(claims, environment.env, pages);
   return {};
+}
+
+Outcome check_split(const Environment& environment, Range pages) {
+  Claims& claims = Claims::process();
+  const auto lock = claims.lock();
+  const Outcome owned = books::verify(claims, environment, pages, nullptr);
+  if (owned.ok() && !pages.empty() && !room::for_more(claims.count(), 2)) {
+    return {Refusal::kLimit, pages.begin, "mlock"};
+  }
+  return owned;
 }
 
 Outcome check(const Environment& environment, Range pages) {

@@ -60,6 +60,9 @@ struct RemapRequest {
 Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& request,
                         Args::Numbers owners);
 
+// check() for a call that may split a region (mlock, munlock).
+Outcome check_split(const Environment& environment, Range pages);
+
 // ok when every page is held by this environment, whoever the owner.
 Outcome check(const Environment& environment, Range pages);
 

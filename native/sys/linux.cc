@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -221,8 +222,17 @@ namespace {
 class Landing {
  public:
   Landing() {
-    fd_ = memfd_create("memmap", MFD_CLOEXEC);
-    if (fd_ < 0 || ftruncate(fd_, static_cast<off_t>(page_size())) != 0) return;
+    // A file larger than RLIMIT_FSIZE would be SIGXFSZ.
+    rlimit most{};
+    if (getrlimit(RLIMIT_FSIZE, &most) != 0 || most.rlim_cur < page_size()) return;
+    const Descriptor low(memfd_create("memmap", MFD_CLOEXEC));
+    if (low.fd < 0 || ftruncate(low.fd, static_cast<off_t>(page_size())) != 0) return;
+    // Out of the way of those who close a number twice: the next open() would get a low one, and
+    // then we would write into that file.
+    if (getrlimit(RLIMIT_NOFILE, &most) != 0 || most.rlim_cur < 2) return;
+    const rlim_t high = most.rlim_cur - 1 < kOutOfTheWay ? most.rlim_cur - 1 : kOutOfTheWay;
+    fd_ = fcntl(low.fd, F_DUPFD_CLOEXEC, static_cast<int>(high));
+    if (fd_ < 0) return;
     void* mapped = mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
     if (mapped != MAP_FAILED) page_ = mapped;
   }
@@ -249,6 +259,7 @@ class Landing {
   }
 
  private:
+  static constexpr rlim_t kOutOfTheWay = 8000;
   int fd_ = -1;
   void* page_ = nullptr;
 };

@@ -40,10 +40,10 @@ function parse(block: readonly string[]): KernelRegion {
   };
 }
 
-/** Every region of this process, ascending. */
-export function kernelRegions(): KernelRegion[] {
+/** Every region of this process, ascending; without flags and sizes from maps, which is much faster. */
+export function kernelRegions(list: 'smaps' | 'maps' = 'smaps'): KernelRegion[] {
   const blocks: string[][] = [];
-  for (const line of readFileSync('/proc/self/smaps', 'utf8').split('\n')) {
+  for (const line of readFileSync(`/proc/self/${list}`, 'utf8').split('\n')) {
     if (HEADER.test(line)) blocks.push([line]);
     else blocks.at(-1)?.push(line);
   }
@@ -70,7 +70,7 @@ export function codeRegion(): KernelRegion {
 
 /** 'rw-p' and the like for each page of a range, '----' where nobody has mapped one. */
 export function modesOf(address: bigint, pages: number, pageSize: number): string[] {
-  const regions = kernelRegions();
+  const regions = kernelRegions('maps');
   return Array.from({ length: pages }, (_, page) => {
     const at = address + BigInt(page * pageSize);
     return regions.find(({ start, end }) => start <= at && at < end)?.mode ?? '----';
@@ -82,7 +82,7 @@ let next = 0x10_0000_0000n;
 /** An address at which nobody has mapped `length` bytes, where the kernel puts nothing unasked. */
 export function nowhere(length: number): bigint {
   const size = BigInt(length);
-  const taken = kernelRegions();
+  const taken = kernelRegions('maps');
   for (;;) {
     const start = next;
     next += 0x1000_0000n;

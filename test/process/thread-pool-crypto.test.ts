@@ -58,3 +58,18 @@ test("what randomFill still writes after unmap lands in nobody else's memory", (
       }
     }
   `));
+
+test('work on a large view goes on while thousands of other views are unmapped', () =>
+  survives(`
+    const crypto = require('node:crypto');
+    const m = memmap.mapAnonymous(2 ** 28);
+    const filled = new Promise((resolve) => crypto.randomFill(m.buffer, resolve));
+    await turn();
+    m.unmap();
+    for (let i = 0; i < 5000; i++) {
+      const other = memmap.mapAnonymous(PAGE);
+      other.buffer[0] = 1;
+      other.unmap();
+    }
+    assert.ifError(await filled);
+  `));

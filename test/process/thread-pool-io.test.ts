@@ -27,6 +27,25 @@ test('a read that finishes after unmap reaches neither the file nor anybody else
     assert.equal(isAll(fs.readFileSync(path), 97), true);
   `));
 
+test("a read that finishes after thousands of other unmaps still lands in nobody else's memory", () =>
+  survives(`
+    ${pipe}
+    const answer = new Promise((resolve) => fs.read(fd, m.buffer, 0, PAGE, null, (...all) => resolve(all)));
+    await turn();
+    const { address, length } = m;
+    m.unmap();
+    for (let i = 0; i < 5000; i++) {
+      const other = memmap.mapAnonymous(length);
+      other.buffer[0] = 1;
+      assert.notEqual(other.address, address);
+      other.unmap();
+    }
+    const others = Array.from({ length: 50 }, () => memmap.mapAnonymous(length));
+    fs.writeSync(fd, Buffer.alloc(PAGE, 'z'));
+    assert.deepEqual((await answer).slice(0, 2), [null, PAGE]);
+    for (const other of others) assert.equal(isAll(other.buffer, 0), true);
+  `));
+
 test('a write that finishes after unmap sends what was there, then zeros', () =>
   survives(`
     ${pipe}
