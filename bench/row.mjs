@@ -1,7 +1,9 @@
-// node --expose-gc bench/row.mjs NAME: measures one row in a process of its own and sends what it found.
+// node --expose-gc bench/row.mjs ROW RESULT...: measures results of one row in a process of its own
+// and sends what it found.
 import { rows } from './rows/all.mjs';
 
-const row = rows.find(({ name }) => name === process.argv[2]);
-if (row === undefined) throw new Error(`no row is called ${process.argv[2]}`);
-const found = await row.run();
+const [name, ...results] = process.argv.slice(2);
+const row = rows.find((each) => each.name === name);
+if (row === undefined) throw new Error(`no row is called ${name}`);
+const found = await row.run(results);
 process.send(found, () => process.disconnect());

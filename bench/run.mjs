@@ -12,25 +12,30 @@ const { values: options } = parseArgs({
   options: { json: { type: 'boolean' }, only: { type: 'string', multiple: true } },
 });
 
-/** The rows that were asked for, by their own name or by that of one of their results. */
+/** What was asked for, by the name of a result or of a whole row. */
 function chosen() {
-  const names = options.only?.flatMap((list) => list.split(',')) ?? [];
-  const known = rows.flatMap((row) => [row.name, ...Object.keys(row.results)]);
-  for (const name of names) {
-    if (!known.includes(name)) throw new Error(`no row is called ${name}; there is ${known}`);
+  const asked = options.only?.flatMap((list) => list.split(',')) ?? [];
+  const known = new Set(rows.flatMap((row) => [...Object.keys(row.results), row.name]));
+  for (const name of asked) {
+    if (!known.has(name)) throw new Error(`no row is called ${name}; there is ${[...known]}`);
   }
-  if (names.length === 0) return rows;
-  return rows.filter((row) => names.some((name) => name === row.name || name in row.results));
+  return rows
+    .map((row) => {
+      const names = Object.keys(row.results);
+      const whole = asked.length === 0 || (asked.includes(row.name) && !names.includes(row.name));
+      return { row, names: whole ? names : names.filter((name) => asked.includes(name)) };
+    })
+    .filter(({ names }) => names.length > 0);
 }
 
-function measure(name) {
+function measure(row, names) {
   return new Promise((resolve, reject) => {
     const program = fileURLToPath(new URL('row.mjs', import.meta.url));
-    const child = fork(program, [name], { execArgv: ['--expose-gc'] });
+    const child = fork(program, [row.name, ...names], { execArgv: ['--expose-gc'] });
     child.once('message', resolve);
     child.once('error', reject);
     child.once('exit', (code, signal) => {
-      reject(new Error(`row ${name} ended with ${signal ?? code}`));
+      reject(new Error(`row ${row.name} ended with ${signal ?? code}`));
     });
   });
 }
@@ -38,7 +43,8 @@ function measure(name) {
 const significant = (number) => Number(number.toPrecision(4));
 
 function judge(row, found) {
-  return Object.entries(row.results).map(([name, { unit, peer, target }]) => {
+  return Object.keys(found).map((name) => {
+    const { unit, peer, target } = row.results[name];
     const ratio = target.ratioOf(found[name]);
     return {
       name,
@@ -76,8 +82,8 @@ async function main() {
     console.log(line(TITLES));
   }
   let missed = 0;
-  for (const row of asked) {
-    for (const result of judge(row, await measure(row.name))) {
+  for (const { row, names } of asked) {
+    for (const result of judge(row, await measure(row, names))) {
       print(result);
       if (!result.met) missed++;
     }

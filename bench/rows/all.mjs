@@ -1,6 +1,6 @@
 // Every row, in the order of the table.
 import { flush } from './flush.mjs';
-import { gc, gcWhole } from './gc.mjs';
+import { gc } from './gc.mjs';
 import { importing } from './import.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
 import { randomRead, safeRead } from './read.mjs';
@@ -16,7 +16,6 @@ export const rows = [
   randomRead,
   safeRead,
   gc,
-  gcWhole,
   registry,
   flush,
   importing,
