@@ -60,5 +60,7 @@ if (!path) throw new Error('usage: node examples/append-log.mjs FILE TEXT...');
 const log = new AppendLog(path);
 for (const text of texts) log.append(text);
 const records = log.records();
-console.log(`${records.length} records in ${log.size} bytes, the last: ${records.at(-1) ?? 'none'}`);
+console.log(
+  `${records.length} records in ${log.size} bytes, the last: ${records.at(-1) ?? 'none'}`,
+);
 log.close();

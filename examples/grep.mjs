@@ -11,12 +11,12 @@ const NEWLINE = 10;
  * @param {string} text
  */
 function* linesWith(log, text) {
-  for (let start = 0; start < log.length; ) {
+  for (let start = 0; start < log.length;) {
     const window = log.view(start, Math.min(WINDOW, log.length - start));
     const isLast = start + window.length === log.length;
     // A window ends after its last whole line; the next one starts there.
     const end = isLast ? window.length : window.lastIndexOf(NEWLINE) + 1 || window.length;
-    for (let hit = window.indexOf(text); hit >= 0 && hit < end; ) {
+    for (let hit = window.indexOf(text); hit >= 0 && hit < end;) {
       const from = window.lastIndexOf(NEWLINE, hit) + 1;
       const newline = window.indexOf(NEWLINE, hit);
       const to = newline < 0 ? end : newline;

@@ -5,7 +5,8 @@ import { constants, pageSize, sys } from 'memmap';
 
 const { PROT_READ, MAP_PRIVATE } = constants;
 const [file, offsetText, lengthText] = process.argv.slice(2);
-if (!file || !offsetText) throw new Error('usage: node examples/port-from-c.mjs FILE OFFSET [LENGTH]');
+if (!file || !offsetText)
+  throw new Error('usage: node examples/port-from-c.mjs FILE OFFSET [LENGTH]');
 
 const fd = openSync(file, 'r');
 const { size } = fstatSync(fd);

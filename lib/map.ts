@@ -194,7 +194,8 @@ function mustBeWhole(got: number, length: number, file: OpenFile): void {
  * Maps a file, opening it on the thread pool. `options` say which part, with what access and where;
  * see MapOptions. The file may be closed or deleted afterwards.
  *
- * Errors: the system's own, with `path` (ENOENT, EACCES, ENODEV for what cannot be mapped, EISDIR,
+ * Errors: the system's own, with `path` (ENOENT, EACCES, ENODEV for what cannot be mapped, EISDIR
+ * for a directory with 'read-write',
  * EBADF, ENOSPC with `size`); ERR_MEMMAP_RANGE when the file is shorter than what was asked for.
  *
  * @example

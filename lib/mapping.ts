@@ -79,7 +79,7 @@ export class Mapping extends MappedMemory {
   /** What is left of it after a part was replaced or unmapped: mappings of their own. */
   get parts(): Mapping[] {
     anyOf(this);
-    return [...(this.#parts ?? [])];
+    return (this.#parts ?? []).flatMap((part) => (part.state === 'mapped' ? [part] : part.parts));
   }
 
   /**
@@ -188,7 +188,8 @@ export class Mapping extends MappedMemory {
 
   /**
    * Makes the mapping `length` bytes long; it may move. Every view of it is detached first. A
-   * writable mapping of a file makes the file longer where that is needed. Source: mremap(2).
+   * writable mapping of a file that was mapped by its path makes the file longer where that is
+   * needed. Source: mremap(2).
    */
   resize(length: number | bigint): void {
     const size = validate.bytes('length', length, 1);

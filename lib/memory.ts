@@ -112,7 +112,10 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     return this.#buffer;
   }
 
-  /** A window of the mapping as a Buffer, zero copy. `length` defaults to the end. */
+  /**
+   * A window of the mapping as a Buffer, zero copy. `length` defaults to the end. Once `buffer` was
+   * used it is a part of that one, and is detached with it.
+   */
   view(offset: number | bigint, length?: number | bigint): Buffer {
     const from = validate.bytes('offset', offset);
     const asked = length === undefined ? undefined : validate.bytes('length', length);
@@ -125,7 +128,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
   }
 
   /**
-   * Copies bytes out, through the kernel (process_vm_readv(2)): a page that cannot be read is an
+   * Copies bytes out, through the kernel (process_vm_readv(2), or a pipe where that is refused): a page that cannot be read is an
    * EFAULT error, never a signal. Gives a new Buffer of `length` bytes, or fills `target`.
    */
   read(offset: number | bigint, length: number | bigint): Buffer;

@@ -10,7 +10,7 @@ export interface PlacementOptions {
   address?: number | bigint;
   /** 'hint' (default) or 'exclusive': exactly at `address`, or EEXIST. Neither replaces anything. */
   placement?: 'hint' | 'exclusive';
-  /** Fault every page in now. Past the end of the file that is EFAULT, on a full disk ENOSPC. */
+  /** Fault every page in now. Past the end of the file, and on a full disk, that is EFAULT. */
   populate?: boolean;
   /** Keep the pages in memory: mlock(2). */
   lock?: boolean;

@@ -14,7 +14,7 @@ import {
   victimsIn,
 } from './owned.js';
 import { type Span, roundUp } from './page.js';
-import { MappingRecord, registry } from './record.js';
+import { MappingRecord, type ProtectedRun, registry } from './record.js';
 import { carve } from './release.js';
 
 interface RemapCall {
@@ -82,14 +82,13 @@ export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping 
   if (destroyed) for (const victim of victims) carve(victim, target, 'unmapped');
   if (destroyed && !fixed) carve(source, from, 'unmapped');
   const base = check(answer, { address: range.address, length: Number(size) });
-  const replaced = victims.map(({ owner }) => owner);
+  const place = { start: base, end: base + span };
+  // Of a duplicate only the first page is asked: the kernel gives all new pages its protection.
+  const shown = { start: from.start, end: Math.max(from.end, from.start + pageSize) };
+  const runs = source.runsMoved(shown, place);
+  const replaced = victims.map((victim) => victim.owner);
   for (const victim of victims) carve(victim, target, 'replaced');
-  const mapping = settle(source, moved, {
-    from,
-    to: { start: base, end: base + span },
-    stays,
-    owner,
-  });
+  const mapping = settle(source, moved, { from, to: place, runs, stays, owner });
   unhide(moved, Number(size));
   for (const victim of replaced) victim?.emit('replace');
   reapLater();
@@ -127,6 +126,7 @@ function copyOf(source: MappingRecord, from: Span, length: number): MappingRecor
 interface Move {
   readonly from: Span;
   readonly to: Span;
+  readonly runs: readonly ProtectedRun[];
   readonly stays: boolean;
   readonly owner: Mapping | undefined;
 }
@@ -134,10 +134,9 @@ interface Move {
 function settle(
   source: MappingRecord,
   moved: MappingRecord,
-  { owner, from, to, stays }: Move,
+  { owner, from, to, runs, stays }: Move,
 ): Mapping {
   if (moved === source && owner !== undefined) {
-    const runs = source.runsMoved(from, to);
     registry.remove(source);
     source.start = to.start;
     source.end = to.end;
@@ -145,10 +144,8 @@ function settle(
     source.setRuns(runs);
     return owner;
   }
-  // A duplicate is of the pages from here on, all as the first of them.
-  const shown = { start: from.start, end: Math.max(from.end, from.start + pageSize) };
-  const runs = source.runsMoved(shown, to);
-  if (!stays) carve(source, from, 'unmapped');
+  // A source that was also a victim is in parts by now, and one of them is what moved.
+  if (!stays) carve(registry.entryAt(from.start) ?? source, from, 'unmapped');
   moved.start = to.start;
   moved.end = to.end;
   moved.setRuns(runs);

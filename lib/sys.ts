@@ -158,7 +158,7 @@ export function mlock(address: Numeric, length: Numeric): void {
   const range = rawRange(address, length);
   refuseWrapped(range, 'mlock');
   onEach(range, { syscall: 'mlock' }, ({ start, end }) => {
-    check(native.lock(start, end - start, 0));
+    check(native.lock(start, end - start, 0), { address: range.address, length: end - start });
   });
 }
 
@@ -167,7 +167,7 @@ export function munlock(address: Numeric, length: Numeric): void {
   const range = rawRange(address, length);
   refuseWrapped(range, 'munlock');
   onEach(range, { syscall: 'munlock' }, ({ start, end }) => {
-    check(native.unlock(start, end - start, 0));
+    check(native.unlock(start, end - start, 0), { address: range.address, length: end - start });
   });
 }
 

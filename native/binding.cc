@@ -15,7 +15,8 @@ void cleanup(void* data) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  auto* environment = new Environment{env, {}, {}};
+  auto* environment = new Environment();
+  environment->env = env;
   napi_add_env_cleanup_hook(env, cleanup, environment);
   calls::add_to(exports, environment);
   exports.Set("constants", constants(env));

@@ -6,8 +6,7 @@
 
 namespace memmap::books {
 
-Outcome verify(Claims& claims, const Environment& environment, Range pages,
-               const Args::Numbers* owners) {
+Outcome verify(Claims& claims, Environment& environment, Range pages, const Args::Numbers* owners) {
   for (uintptr_t at = pages.begin; at < pages.end;) {
     const Claim* claim = claims.at(at);
     if (claim == nullptr) return {Refusal::kForeign, at};
@@ -23,27 +22,27 @@ bool is_whole(const Claim& claim, Range pages) {
   return claim.pages.begin == pages.begin && claim.pages.end == pages.end;
 }
 
-bool forget(Claims& claims, napi_env env, Range pages) {
+bool forget(Claims& claims, Environment& own, Range pages) {
   bool viewed = false;
   while (Claim* claim = claims.first_in(pages)) {
     const Range part = claim->pages.intersect(pages);
     viewed = viewed || claim->viewed;
-    buffers::detach(env, *claim, part);
+    buffers::detach(own, *claim, part);
     claims.remove(claims.isolate(part));
   }
-  return viewed || buffers::held(pages);
+  return viewed || buffers::readable_by_others(pages);
 }
 
-void detach(Claims& claims, napi_env env, Range pages) {
+void detach(Claims& claims, Environment& own, Range pages) {
   for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
        claim = claims.at(claim->pages.end)) {
-    buffers::detach(env, *claim, claim->pages.intersect(pages));
+    buffers::detach(own, *claim, claim->pages.intersect(pages));
   }
 }
 
-Outcome blind(Claims& claims, napi_env env, Range pages) {
-  if (buffers::escaped(env, claims, pages)) return {Refusal::kBusy, pages.begin};
-  detach(claims, env, pages);
+Outcome blind(Claims& claims, Environment& own, Range pages) {
+  if (buffers::escaped(own.env, claims, pages)) return {Refusal::kBusy, pages.begin};
+  detach(claims, own, pages);
   if (buffers::held(pages)) return {Refusal::kBusy, pages.begin};
   return {};
 }
@@ -56,7 +55,7 @@ void evict_stale(Claims& claims, Range pages) {
   }
 }
 
-Outcome after_failed_move(Claims& claims, napi_env env, Range target, sys::Status failed) {
+Outcome after_failed_move(Claims& claims, Environment& own, Range target, sys::Status failed) {
   Outcome outcome(failed);
   Range covered{target.begin, target.begin};
   const auto visit = [](void* context, const sys::Region& region) {
@@ -67,7 +66,7 @@ Outcome after_failed_move(Claims& claims, napi_env env, Range target, sys::Statu
   };
   const bool listed = sys::regions(target, visit, &covered).ok();
   if (listed && covered.end >= target.end) return outcome;
-  static_cast<void>(forget(claims, env, target));
+  static_cast<void>(forget(claims, own, target));
   outcome.destroyed = true;
   return outcome;
 }

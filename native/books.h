@@ -10,21 +10,20 @@
 namespace memmap::books {
 
 // Every page of the range belongs to `environment`, and to one of `owners` if they are given.
-Outcome verify(Claims& claims, const Environment& environment, Range pages,
-               const Args::Numbers* owners);
+Outcome verify(Claims& claims, Environment& environment, Range pages, const Args::Numbers* owners);
 
 bool is_whole(const Claim& claim, Range pages);
 
 // The parts of `pages` that are claimed leave the table; views over them are detached. What lies
 // outside of `pages` stays, with its own views. True when native code may still be reading one.
-[[nodiscard]] bool forget(Claims& claims, napi_env env, Range pages);
+[[nodiscard]] bool forget(Claims& claims, Environment& own, Range pages);
 
 // Detaches every view over some pages; those that cannot be are held.
-void detach(Claims& claims, napi_env env, Range pages);
+void detach(Claims& claims, Environment& own, Range pages);
 
 // Detaches every view over pages that are about to become unreadable. Busy when one of them cannot
 // be: it was transferred, or is not detachable at all (the heap of an asm.js module).
-Outcome blind(Claims& claims, napi_env env, Range pages);
+Outcome blind(Claims& claims, Environment& own, Range pages);
 
 // The kernel has just given us these pages, so whatever the table says of them is out of date:
 // somebody unmapped them behind our back. Their views may be another thread's.
@@ -32,6 +31,6 @@ void evict_stale(Claims& claims, Range pages);
 
 // After a failed fixed call the target may be a hole. A hole among our pages is a trap for the
 // next foreign mapping, so it is closed again; the old owners lose it either way.
-Outcome after_failed_move(Claims& claims, napi_env env, Range target, sys::Status failed);
+Outcome after_failed_move(Claims& claims, Environment& own, Range target, sys::Status failed);
 
 }  // namespace memmap::books

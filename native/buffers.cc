@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <deque>
 #include <map>
 #include <vector>
@@ -13,52 +14,70 @@ namespace memmap::buffers {
 
 namespace {
 
-// How long, how many and how much: memory that native code on another thread may still be reading.
-// The bytes are address space only; no page of it is resident unless somebody writes there.
+// How long, how many and how much: what nobody can reach any more from JavaScript, although native
+// code on another thread might still be reading it. The bytes are address space only; no page of
+// it is resident unless somebody writes there.
 constexpr uint64_t kQuarantineMs = 10'000;
-constexpr size_t kQuarantineRanges = 1024;
+constexpr size_t kQuarantineRanges = 16'384;
 constexpr size_t kQuarantineBytes = size_t{64} << 30;
+// From here on the oldest of them are given to those who ask for the same.
+constexpr size_t kRecycleFrom = 1024;
+// As much address space as detached ArrayBuffers that are not yet collected may keep: a 64th of
+// what the smallest 64-bit kernels have.
+constexpr size_t kLingeringBytes = size_t{1} << 40;
+// As many detached ArrayBuffers as are looked through at once, at least.
+constexpr size_t kSweepFrom = 5'000;
 
 struct Quarantined {
   Range pages;
   uint64_t since;
 };
 
-// Held views by address. Several may overlap, so a search starts a longest view's length early.
-class Held {
+// Views by address. Several may overlap, so a search starts a longest view's length early; one list
+// for each power of two, so that one large view does not make the search among small ones long.
+class Views {
  public:
   void insert(View* view) {
-    view->held = true;
-    longest_ = std::max(longest_, view->bytes.size());
-    views_.emplace(view->bytes.begin, view);
+    lists_[order(view)].emplace(view->bytes.begin, view);
+    used_ |= uint64_t{1} << order(view);
   }
   void erase(View* view) {
-    const auto same = views_.equal_range(view->bytes.begin);
+    auto& list = lists_[order(view)];
+    const auto same = list.equal_range(view->bytes.begin);
     for (auto entry = same.first; entry != same.second; ++entry) {
       if (entry->second != view) continue;
-      views_.erase(entry);
+      list.erase(entry);
       break;
     }
-    view->held = false;
-    if (views_.empty()) longest_ = 0;
+    if (list.empty()) used_ &= ~(uint64_t{1} << order(view));
   }
   [[nodiscard]] bool over(Range pages) const {
-    const uintptr_t from = pages.begin > longest_ ? pages.begin - longest_ : 0;
-    for (auto entry = views_.lower_bound(from); entry != views_.end() && entry->first < pages.end;
-         ++entry) {
-      if (entry->second->bytes.overlaps(pages)) return true;
+    for (uint64_t left = used_; left != 0; left &= left - 1) {
+      const int k = std::countr_zero(left);
+      const uintptr_t longest = uintptr_t{2} << k;
+      const auto& list = lists_[static_cast<size_t>(k)];
+      const uintptr_t from = pages.begin > longest ? pages.begin - longest : 0;
+      for (auto entry = list.lower_bound(from); entry != list.end() && entry->first < pages.end;
+           ++entry) {
+        if (entry->second->bytes.overlaps(pages)) return true;
+      }
     }
     return false;
   }
 
  private:
-  std::multimap<uintptr_t, View*> views_;
-  size_t longest_ = 0;
+  static size_t order(const View* view) {
+    return static_cast<size_t>(std::bit_width(view->bytes.size()) - 1);
+  }
+
+  std::multimap<uintptr_t, View*> lists_[64];
+  uint64_t used_ = 0;
 };
 
 // Guarded by the lock of Claims, and like it never destroyed.
 struct Limbo {
-  Held held;
+  Views held;
+  Views lingering;
   std::deque<Quarantined> quarantine;
   size_t quarantined_bytes = 0;
   // Grows where the kernel has no room to let ranges go, so that not every retirement tries again.
@@ -84,6 +103,13 @@ bool ending(napi_env env) {
   return napi_object_freeze(env, object) != napi_ok;
 }
 
+void hold(View* view) {
+  view->held = true;
+  limbo().held.insert(view);
+}
+
+bool in_use(Range pages) { return limbo().held.over(pages) || limbo().lingering.over(pages); }
+
 void quarantine(Claim& claim) {
   claim.state = State::kQuarantined;
   limbo().quarantine.push_back({claim.pages, sys::monotonic_ms()});
@@ -101,10 +127,10 @@ void each_in(Claims& claims, Range range, Visit visit) {
   for (const Range pages : found) visit(*claims.at(pages.begin));
 }
 
-// A held view has gone: what waited for it may go on.
+// A view has gone: what waited for it may go on.
 void settle(Claims& claims, Range bytes) {
   each_in(claims, bytes, [&](Claim& claim) {
-    if (limbo().held.over(claim.pages)) return;
+    if (in_use(claim.pages)) return;
     if (claim.state == State::kRetired) quarantine(claim);
     if (claim.state != State::kAbandoned) return;
     release(claims, claim);
@@ -121,11 +147,15 @@ void finalize(napi_env env, void* /*data*/, void* hint) {
   Claims& claims = Claims::process();
   const bool last = ending(env);
   const auto lock = claims.lock();
-  const bool settled = !view->linked && !view->held;
+  if (view->lingering) {  // we detached it; sweep() has, or will have, the rest of it
+    view->finalized = true;
+    if (view->swept) delete view;
+    return;
+  }
   if (view->linked) unlink(*claims.at(view->bytes.begin), view);
-  if (!settled && last) {
+  if (last) {
     // The memory may have been transferred to a thread that lives on: held for good, as zeros.
-    if (!view->held) limbo().held.insert(view);
+    if (!view->held) hold(view);
     each_in(claims, view->bytes, [&](Claim& claim) {
       if (claim.state != State::kAbandoned || !blank(claim, claim.pages).ok()) return;
       retire(claims, claim);
@@ -138,6 +168,18 @@ void finalize(napi_env env, void* /*data*/, void* hint) {
     settle(claims, view->bytes);
   }
   delete view;
+}
+
+// Its ArrayBuffer is detached and, as far as JavaScript goes, gone.
+void forget(Claims& claims, Environment& own, View* view) {
+  napi_delete_reference(own.env, view->buffer);
+  limbo().lingering.erase(view);
+  settle(claims, view->bytes);
+  if (view->finalized) {
+    delete view;
+  } else {
+    view->swept = true;
+  }
 }
 
 }  // namespace
@@ -178,19 +220,52 @@ napi_value make(napi_env env, const void* environment, Range bytes, Outcome* out
   return buffer;
 }
 
-void detach(napi_env env, Claim& claim, Range pages) {
+void detach(Environment& own, Claim& claim, Range pages) {
   for (View* view = claim.views; view != nullptr;) {
     View* following = view->next;
     if (view->bytes.overlaps(pages)) {
       unlink(claim, view);
       napi_value buffer = nullptr;
       bool detached = true;
-      napi_get_reference_value(env, view->buffer, &buffer);
-      if (buffer != nullptr) napi_is_detached_arraybuffer(env, buffer, &detached);
-      if (detached || napi_detach_arraybuffer(env, buffer) != napi_ok) limbo().held.insert(view);
+      napi_get_reference_value(own.env, view->buffer, &buffer);
+      if (buffer != nullptr) napi_is_detached_arraybuffer(own.env, buffer, &detached);
+      if (detached || napi_detach_arraybuffer(own.env, buffer) != napi_ok) {
+        hold(view);
+      } else {
+        view->lingering = true;
+        limbo().lingering.insert(view);
+        own.lingering.push_back(view);
+        own.lingering_bytes += view->bytes.size();
+      }
     }
     view = following;
   }
+}
+
+void sweep(Claims& claims, Environment& own, bool now) {
+  const bool much =
+      own.lingering.size() >= own.sweep_at || own.lingering_bytes > 2 * kLingeringBytes;
+  if (own.lingering.empty() || (!now && !much)) return;
+  std::vector<View*> reachable;
+  size_t bytes = 0;
+  for (View* view : own.lingering) {
+    napi_value buffer = nullptr;
+    napi_get_reference_value(own.env, view->buffer, &buffer);
+    if (buffer == nullptr || bytes > kLingeringBytes) {
+      forget(claims, own, view);
+    } else {
+      reachable.push_back(view);
+      bytes += view->bytes.size();
+    }
+  }
+  own.lingering.swap(reachable);
+  own.lingering_bytes = bytes;
+  own.sweep_at = std::max(kSweepFrom, 2 * own.lingering.size());
+}
+
+void leave(Claims& claims, Environment& own) {
+  for (View* view : own.lingering) forget(claims, own, view);
+  own.lingering.clear();
 }
 
 void hold(Claim& claim, Range pages) {
@@ -198,7 +273,7 @@ void hold(Claim& claim, Range pages) {
     View* following = view->next;
     if (view->bytes.overlaps(pages)) {
       unlink(claim, view);
-      limbo().held.insert(view);
+      hold(view);
     }
     view = following;
   }
@@ -213,6 +288,8 @@ void abandon(Claim& claim) {
 }
 
 bool held(Range pages) { return limbo().held.over(pages); }
+
+bool readable_by_others(Range pages) { return in_use(pages); }
 
 bool escaped(napi_env env, Claims& claims, Range pages) {
   if (limbo().held.over(pages)) return true;
@@ -239,7 +316,7 @@ sys::Status blank(Claim& claim, Range pages) {
 void retire(Claims& claims, Claim& claim) {
   claim.state = State::kRetired;
   claim.environment = nullptr;
-  if (!limbo().held.over(claim.pages)) quarantine(claim);
+  if (!in_use(claim.pages)) quarantine(claim);
   reap(claims, false);
 }
 
@@ -257,7 +334,7 @@ void release(Claims& claims, Claim& claim) {
 
 Claim* recycle(Claims& claims, size_t length) {
   Limbo& state = limbo();
-  if (state.quarantine.size() < kQuarantineRanges) return nullptr;
+  if (state.quarantine.size() < kRecycleFrom) return nullptr;
   const Range oldest = state.quarantine.front().pages;
   if (oldest.size() != length) return nullptr;
   Claim* claim = claims.at(oldest.begin);
@@ -308,6 +385,14 @@ void reap(Claims& claims, bool all) {
   state.most_ranges = std::max(kQuarantineRanges, 2 * state.quarantine.size());
 }
 
-Retired retired(Claims&) { return {limbo().quarantine.size(), limbo().quarantined_bytes}; }
+Retired retired(Claims& claims) {
+  Retired found{0, 0};
+  claims.each([&](const Claim& claim) {
+    if (claim.state != State::kRetired && claim.state != State::kQuarantined) return;
+    ++found.ranges;
+    found.bytes += claim.pages.size();
+  });
+  return found;
+}
 
 }  // namespace memmap::buffers

@@ -1,15 +1,21 @@
 // ArrayBuffers over claimed ranges: make, detach, retire. Knows Node-API's buffers and the table;
 // must not decide who may map or unmap what.
 //
-// The life of a view:  linked (in its claim's list) -> detached by us, and forgotten
-//                      linked -> held: its ArrayBuffer is gone but its memory is not, because
-//                                somebody called transfer(), or the collector has not finished
-//                      linked or held -> finalized: Node says that no backing store is left
+// The life of a view:
+//   linked     in its claim's list; its ArrayBuffer is attached, as far as we know
+//   lingering  we detached it. While JavaScript can reach the ArrayBuffer so can native code that
+//              was handed it (Node keeps it for as long as the call lasts): its pages stay readable
+//   held       its ArrayBuffer is gone but its memory is not, because somebody called transfer(),
+//   or
+//              the collector has not finished
+// and it ends when the collector has taken the ArrayBuffer and Node says that no backing store is
+// left.
 #pragma once
 
 #include <napi.h>
 
 #include "claims.h"
+#include "environment.h"
 #include "failure.h"
 
 namespace memmap {
@@ -19,7 +25,9 @@ struct View {
   napi_ref buffer = nullptr;  // weak
   View* next = nullptr;       // in the claim's list
   bool linked = false;
+  bool lingering = false;
   bool held = false;
+  bool swept = false;
   bool finalized = false;
 };
 
@@ -33,14 +41,20 @@ napi_value make(napi_env env, const void* environment, Range bytes, Outcome* out
 // napi_detach_arraybuffer, napi_delete_reference.
 
 // Takes the views that touch `pages` out of `claim`: attached ones are detached, the others held.
-void detach(napi_env env, Claim& claim, Range pages);
+void detach(Environment& own, Claim& claim, Range pages);
+// Lets go of what was detached and then collected; `now`, or when there is much of it.
+void sweep(Claims& claims, Environment& own, bool now);
+// The environment is ending: nothing of it can be reached any more.
+void leave(Claims& claims, Environment& own);
 // Holds the views that touch `pages`, without Node-API: they are another thread's, or the
 // environment is ending.
 void hold(Claim& claim, Range pages);
 // Its Mapping was collected.
 void abandon(Claim& claim);
-// True when memory of these pages may still be in use although no view of ours is attached.
+// True when a view is held over these pages.
 bool held(Range pages);
+// True when native code may still be reading them, through a view that is held or lingers.
+bool readable_by_others(Range pages);
 // True when an ArrayBuffer that nobody can detach any more may show some of these pages: they must
 // stay readable.
 bool escaped(napi_env env, Claims& claims, Range pages);

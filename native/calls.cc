@@ -91,7 +91,7 @@ napi_value on_pages_later(Args& args, Call call, bool splits = false) {
 
 template <typename Call>
 auto owned(Call call) {
-  return [call](const Environment& own, Range pages, int number) -> Outcome {
+  return [call](Environment& own, Range pages, int number) -> Outcome {
     const Outcome checked = space::check(own, pages);
     if (!checked.ok()) return checked;
     return call(pages, number);
@@ -100,7 +100,7 @@ auto owned(Call call) {
 
 template <typename Call>
 auto splitting(Call call) {
-  return [call](const Environment& own, Range pages, int number) -> Outcome {
+  return [call](Environment& own, Range pages, int number) -> Outcome {
     const Outcome checked = space::check_split(own, pages);
     if (!checked.ok()) return checked;
     return call(pages, number);
@@ -211,6 +211,7 @@ napi_value reap(Args& args) {
   if (!args.ok()) return args.failure();
   Claims& claims = Claims::process();
   const auto lock_now = claims.lock();
+  buffers::sweep(claims, args.environment(), true);
   buffers::reap(claims, all);
   return args.number(static_cast<double>(buffers::retired(claims).ranges));
 }

@@ -8,11 +8,17 @@
 
 namespace memmap {
 
+struct View;
+
 struct Environment {
-  napi_env env;
+  napi_env env = nullptr;
   std::vector<napi_ref> weak;  // weak.h; a handle is an index
   std::vector<size_t> free_weak;
   napi_ref kept = nullptr;  // strong
+  // buffers.h: what was detached and may still be reachable, and when to look through it.
+  std::vector<View*> lingering;
+  size_t lingering_bytes = 0;
+  size_t sweep_at = 5'000;
 };
 
 }  // namespace memmap

@@ -110,7 +110,7 @@ void leave_zeros(Claims& claims, Range hole) {
 
 }  // namespace
 
-Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t length, bool may_move) {
+Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, bool may_move) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   Claim* claim = claims.of(&environment, pages);
@@ -120,7 +120,7 @@ Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t lengt
   const Readers readers{claim->viewed, buffers::escaped(environment.env, claims, pages)};
   const Moved grown = grow_in_kernel(pages, length, may_move, readers);
   if (!grown.status.ok() && !grown.destroyed) return {grown.status};
-  buffers::detach(environment.env, *claim, pages);
+  buffers::detach(environment, *claim, pages);
   Claim shaped = *claim;
   claims.remove(*claim);
   if (grown.left) retire_zeros(claims, pages);
@@ -143,13 +143,13 @@ Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t lengt
 namespace {
 
 // Shorter in place: what is cut off is retired, not unmapped.
-Answer<uintptr_t> shrink(Claims& claims, const Environment& environment, Claim& source, Range from,
+Answer<uintptr_t> shrink(Claims& claims, Environment& environment, Claim& source, Range from,
                          const RemapRequest& request) {
   const Range kept{from.begin, from.begin + request.new_length};
   const Range cut{kept.end, from.end};
   const sys::Status blank = buffers::blank(source, cut);
   if (!blank.ok()) return {{Outcome({blank.error, "mremap"})}};
-  buffers::detach(environment.env, source, from);
+  buffers::detach(environment, source, from);
   Claim& shaped = claims.isolate(from);
   shaped.owner = request.owner;
   buffers::retire(claims, claims.isolate(cut));
@@ -158,7 +158,7 @@ Answer<uintptr_t> shrink(Claims& claims, const Environment& environment, Claim& 
 
 }  // namespace
 
-Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& request,
+Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
                         Args::Numbers owners) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
@@ -173,12 +173,12 @@ Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& requ
     const Outcome allowed = books::verify(claims, environment, target, &owners);
     if (!allowed.ok()) return {allowed};
     // What is moved there may be unreadable.
-    const Outcome blinded = books::blind(claims, environment.env, target);
+    const Outcome blinded = books::blind(claims, environment, target);
     if (!blinded.ok()) return {blinded};
   }
   const bool stays = request.old_length == 0 || (request.flags & kDontUnmap) != 0;
   const bool shrinks = !fixed && !stays && request.new_length < request.old_length;
-  const Readers readers{!stays && (source->viewed || buffers::held(from)),
+  const Readers readers{!stays && (source->viewed || buffers::readable_by_others(from)),
                         !stays && buffers::escaped(environment.env, claims, from)};
   if (shrinks && readers.native) return shrink(claims, environment, *source, from, request);
   const bool may_move = (request.flags & kMayMove) != 0;
@@ -188,14 +188,14 @@ Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& requ
   if (!moved.status.ok() && !moved.destroyed) {
     if (!fixed) return {moved.status};
     const Range target{request.to, request.to + request.new_length};
-    return {books::after_failed_move(claims, environment.env, target, moved.status)};
+    return {books::after_failed_move(claims, environment, target, moved.status)};
   }
   Claim placed = *source;
   placed.owner = request.owner;
   placed.views = nullptr;
   placed.viewed = false;
   if (!stays) {
-    buffers::detach(environment.env, *source, from);
+    buffers::detach(environment, *source, from);
     claims.remove(claims.isolate(from));
     if (moved.left) retire_zeros(claims, from);
   }
@@ -211,7 +211,7 @@ Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& requ
     if (!stayed && !moved.left) leave_zeros(claims, from);
     placed.viewed = stayed;
   }
-  if (fixed && books::forget(claims, environment.env, now)) placed.viewed = true;
+  if (fixed && books::forget(claims, environment, now)) placed.viewed = true;
   books::evict_stale(claims, now);
   claims.add(placed);
   return {{}, moved.at};

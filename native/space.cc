@@ -22,7 +22,7 @@ bool recyclable(const MapRequest& request) {
          request.protection == kReadWrite;
 }
 
-Claim claim_of(const Environment& environment, const MapRequest& request, Range pages) {
+Claim claim_of(Environment& environment, const MapRequest& request, Range pages) {
   Claim claim;
   claim.pages = pages;
   claim.environment = &environment;
@@ -62,7 +62,7 @@ void change(Claims& claims, Range pages, bool discardable) {
 
 }  // namespace
 
-Answer<uintptr_t> map(const Environment& environment, const MapRequest& request) {
+Answer<uintptr_t> map(Environment& environment, const MapRequest& request) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   if (recyclable(request)) {
@@ -85,7 +85,7 @@ Answer<uintptr_t> map(const Environment& environment, const MapRequest& request)
   return mapped;
 }
 
-Outcome overlay(const Environment& environment, const MapRequest& request, Args::Numbers owners,
+Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbers owners,
                 bool keep_views) {
   Range target;
   if (!make_range(request.address, request.length, &target) ||
@@ -101,7 +101,7 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
   if (keep_views && !keepable) return {Refusal::kArgument, target.begin};
 
   if (!readable) {
-    const Outcome blinded = books::blind(claims, environment.env, target);
+    const Outcome blinded = books::blind(claims, environment, target);
     if (!blinded.ok()) return blinded;
   }
 
@@ -115,7 +115,7 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
   const sys::Status moved = sys::move(from, target.begin);
   if (!moved.ok()) {
     static_cast<void>(sys::unmap(from).ok());
-    return books::after_failed_move(claims, environment.env, target, moved);
+    return books::after_failed_move(claims, environment, target, moved);
   }
   Claim claim = claim_of(environment, request, target);
   if (keep_views) {
@@ -125,17 +125,17 @@ Outcome overlay(const Environment& environment, const MapRequest& request, Args:
     kept = claim;
     return {};
   }
-  claim.viewed = books::forget(claims, environment.env, target);
+  claim.viewed = books::forget(claims, environment, target);
   claims.add(claim);
   return {};
 }
 
-Answer<bool> unmap(const Environment& environment, Range pages) {
+Answer<bool> unmap(Environment& environment, Range pages) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr) return {{Refusal::kForeign, pages.begin}};
-  const bool viewed = claim->viewed || buffers::held(pages);
+  const bool viewed = claim->viewed || buffers::readable_by_others(pages);
   // The kernel first: when it refuses, nothing is lost, not even a view.
   // Regions that the kernel had merged come apart when one between them goes.
   const bool whole = books::is_whole(*claim, pages);
@@ -149,22 +149,28 @@ Answer<bool> unmap(const Environment& environment, Range pages) {
   }
   const sys::Status blank = buffers::blank(*claim, pages);
   if (!blank.ok()) return {blank};
-  buffers::detach(environment.env, *claim, pages);
+  buffers::detach(environment, *claim, pages);
   buffers::retire(claims, claims.isolate(pages));
+  buffers::sweep(claims, environment, false);
   return {{}, true};
 }
 
-Outcome drop(const Environment& environment, Range pages) {
+Outcome drop(Environment& environment, Range pages) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr || !books::is_whole(*claim, pages)) return {Refusal::kForeign, pages.begin};
   buffers::abandon(*claim);
-  if (!buffers::held(pages)) buffers::release(claims, *claim);
+  // What lingers of it was probably collected with it.
+  if (!buffers::held(pages) && buffers::readable_by_others(pages)) {
+    buffers::sweep(claims, environment, true);
+    if (claims.at(pages.begin) == nullptr) return {};
+  }
+  if (!buffers::readable_by_others(pages)) buffers::release(claims, *claim);
   return {};
 }
 
-Outcome protect(const Environment& environment, Range pages, int protection) {
+Outcome protect(Environment& environment, Range pages, int protection) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
@@ -174,7 +180,7 @@ Outcome protect(const Environment& environment, Range pages, int protection) {
   }
   const bool readable = (protection & PROT_READ) != 0;
   if (!readable && !pages.empty()) {
-    const Outcome blinded = books::blind(claims, environment.env, pages);
+    const Outcome blinded = books::blind(claims, environment, pages);
     if (!blinded.ok()) return blinded;
   }
   const sys::Status done = sys::protect(pages, protection);
@@ -183,7 +189,7 @@ Outcome protect(const Environment& environment, Range pages, int protection) {
   return done;
 }
 
-Outcome advise(const Environment& environment, Range pages, int advice) {
+Outcome advise(Environment& environment, Range pages, int advice) {
   constexpr int kGuardInstall = 102;  // Linux 6.13: the pages can no longer be read
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
@@ -194,7 +200,7 @@ Outcome advise(const Environment& environment, Range pages, int advice) {
   }
   const bool unreadable = advice == kGuardInstall && !pages.empty();
   if (unreadable) {
-    const Outcome blinded = books::blind(claims, environment.env, pages);
+    const Outcome blinded = books::blind(claims, environment, pages);
     if (!blinded.ok()) return blinded;
   }
   const sys::Status done = sys::advise(pages, advice);
@@ -203,16 +209,16 @@ Outcome advise(const Environment& environment, Range pages, int advice) {
   return done;
 }
 
-Outcome detach(const Environment& environment, Range pages) {
+Outcome detach(Environment& environment, Range pages) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
   if (!owned.ok() || pages.empty()) return owned;
-  books::detach(claims, environment.env, pages);
+  books::detach(claims, environment, pages);
   return {};
 }
 
-Outcome check_split(const Environment& environment, Range pages) {
+Outcome check_split(Environment& environment, Range pages) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
@@ -222,20 +228,20 @@ Outcome check_split(const Environment& environment, Range pages) {
   return owned;
 }
 
-Outcome check(const Environment& environment, Range pages) {
+Outcome check(Environment& environment, Range pages) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   return books::verify(claims, environment, pages, nullptr);
 }
 
-Outcome check_copy(const Environment& environment, Range pages, Range bytes, bool* ordinary) {
+Outcome check_copy(Environment& environment, Range pages, Range bytes, bool* ordinary) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   *ordinary = claims.first_in(bytes) == nullptr;
   return books::verify(claims, environment, pages, nullptr);
 }
 
-void leave(const Environment& environment) {
+void leave(Environment& environment) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   std::vector<Range> own;
@@ -244,7 +250,7 @@ void leave(const Environment& environment) {
   });
   for (const Range pages : own) {
     Claim& claim = *claims.at(pages.begin);
-    if (!claim.viewed && !buffers::held(pages)) {
+    if (!claim.viewed && !buffers::readable_by_others(pages)) {
       buffers::release(claims, claim);
       continue;
     }
@@ -257,6 +263,7 @@ void leave(const Environment& environment) {
       claim.state = State::kAbandoned;
     }
   }
+  buffers::leave(claims, environment);
 }
 
 }  // namespace memmap::space

@@ -27,26 +27,26 @@ struct Answer {
   T value{};
 };
 
-Answer<uintptr_t> map(const Environment& environment, const MapRequest& request);
+Answer<uintptr_t> map(Environment& environment, const MapRequest& request);
 
 // Replaces [request.address, + length), all of which the named owners must hold, by a new mapping:
 // staged elsewhere, then moved into place. The views over it are detached unless `keep_views`.
-Outcome overlay(const Environment& environment, const MapRequest& request, Args::Numbers owners,
+Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbers owners,
                 bool keep_views);
 
 // A part of one claim. The value says whether it was retired rather than unmapped.
-Answer<bool> unmap(const Environment& environment, Range pages);
+Answer<bool> unmap(Environment& environment, Range pages);
 // Its Mapping was collected: unmapped now, or when the last backing store over it has gone.
-Outcome drop(const Environment& environment, Range pages);
+Outcome drop(Environment& environment, Range pages);
 
-Outcome protect(const Environment& environment, Range pages, int protection);
-Outcome advise(const Environment& environment, Range pages, int advice);
+Outcome protect(Environment& environment, Range pages, int protection);
+Outcome advise(Environment& environment, Range pages, int advice);
 
 // Detaches the views over a range, and changes nothing else.
-Outcome detach(const Environment& environment, Range pages);
+Outcome detach(Environment& environment, Range pages);
 
 // Grows a whole claim, in place or (if it may move) elsewhere. The views over it are detached.
-Answer<uintptr_t> grow(const Environment& environment, Range pages, size_t length, bool may_move);
+Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, bool may_move);
 
 struct RemapRequest {
   double owner;  // of what is at the new place
@@ -57,19 +57,19 @@ struct RemapRequest {
   uintptr_t to;
 };
 // mremap as the caller says it. `from` lies in one claim; a fixed target is held by named owners.
-Answer<uintptr_t> remap(const Environment& environment, const RemapRequest& request,
+Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
                         Args::Numbers owners);
 
 // check() for a call that may split a region (mlock, munlock).
-Outcome check_split(const Environment& environment, Range pages);
+Outcome check_split(Environment& environment, Range pages);
 
 // ok when every page is held by this environment, whoever the owner.
-Outcome check(const Environment& environment, Range pages);
+Outcome check(Environment& environment, Range pages);
 
 // The same for a copy to or from `bytes`. *ordinary: nobody mapped those through memmap.
-Outcome check_copy(const Environment& environment, Range pages, Range bytes, bool* ordinary);
+Outcome check_copy(Environment& environment, Range pages, Range bytes, bool* ordinary);
 
 // The environment ends: everything it holds is unmapped, or retired where views were handed out.
-void leave(const Environment& environment);
+void leave(Environment& environment);
 
 }  // namespace memmap::space

@@ -230,12 +230,15 @@ describe('parts', () => {
       'right',
     ]);
     expect(registry.mappings()).toEqual([m.parts[0], middle, m.parts[1]]);
+    const { parts } = m;
     m.unmap();
     expect(modesOf(m.address, 3, pageSize)).toEqual(['----', 'rw-p', '----']);
-    expect([middle.state, m.parts.map((part) => part.state)]).toEqual([
+    expect([middle, ...parts].map(({ state }) => state)).toEqual([
       'mapped',
-      ['unmapped', 'unmapped'],
+      'unmapped',
+      'unmapped',
     ]);
+    expect(m.parts).toEqual([]);
   });
 
   it('views over pages that remain live on, others are detached', () => {
@@ -278,6 +281,7 @@ describe('parts', () => {
     expect(error).toMatchObject({ ...memmapSays('OVERLAP'), conflicts: [rest] });
     sys.munmap(m.address + 2n * PAGE, pageSize, { replace: rest });
     expect(rest.parts.map((part) => part.length)).toEqual([pageSize, 2 * pageSize]);
+    expect(m.parts).toEqual(rest.parts);
     m.unmap();
     expect(modesOf(m.address, 5, pageSize)).toEqual(Array(5).fill('----'));
   });

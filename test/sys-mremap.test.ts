@@ -125,6 +125,30 @@ describe('a new Mapping', () => {
     expect(regionAt(moved.address).mode).toBe('r--p');
   });
 
+  it('is made of a part that moves onto another part of the same mapping', () => {
+    const m = numbered(3);
+    const moved = sys.mremap(m.address, pageSize, pageSize, FIXED, m.address + PAGE, {
+      replace: m,
+    });
+    expect([moved.address, textAt(moved, 0)]).toEqual([m.address + PAGE, 'page 0']);
+    expect(m.state).not.toBe('mapped');
+    expect(m.parts.map((part) => [part.address, textAt(part, 0)])).toEqual([
+      [m.address + 2n * PAGE, 'page 2'],
+    ]);
+    expect(registry.mappings()).toEqual([moved, ...m.parts]);
+    expect(modesOf(m.address, 3, pageSize)).toEqual(['----', 'rw-p', 'rw-p']);
+  });
+
+  it('is made of a part that grows, with the protection of that part', () => {
+    const m = numbered(4);
+    m.protect('none', { length: pageSize });
+    const moved = sys.mremap(m.address, pageSize, 4 * pageSize, MAYMOVE);
+    expect(modesOf(moved.address, 4, pageSize)).toEqual(Array(4).fill('---p'));
+    expect(moved.protection).toBe('none');
+    expect(refused(() => moved.view(pageSize, 1))).toMatchObject(memmapSays('UNSUPPORTED'));
+    expect(m.parts.map((part) => part.protection)).toEqual(['read-write']);
+  });
+
   it('is made of a part that shrinks', () => {
     const m = numbered(3);
     const first = sys.mremap(m.address, 2 * pageSize, pageSize, 0);

@@ -5,7 +5,10 @@ import { loadComparator } from '../comparator.mjs';
 import { MiB, atMost, drain, duel, now, perOperation, withFile } from '../harness.mjs';
 
 const PEER = 'mmap and munmap in a C loop';
-const ROUNDS = 41;
+// Short rounds, and many: what interrupts one does not reach the median.
+const ROUNDS = 201;
+// Until what is unmapped no longer waits in a quarantine that fills up, but in a full one.
+const WARMUP = 20;
 const FILE_LENGTH = MiB;
 
 /** With the turns of the event loop in which Node finalizes what was detached. */
@@ -22,11 +25,12 @@ export const mapUnmap = {
   results: { 'map-unmap': { unit: 'ns', peer: PEER, target: atMost(1.5) } },
   async run() {
     const c = loadComparator();
-    const count = 4000;
+    const count = 500;
     const found = await duel({
       ours: () => perOperation(count, () => mapAnonymous(pageSize).unmap()),
       theirs: () => c.mapUnmap(pageSize, count),
       rounds: ROUNDS,
+      warmup: WARMUP,
       between: drain,
     });
     return { 'map-unmap': found };
@@ -39,7 +43,7 @@ export const mapViewUnmap = {
   results: { 'map-view-unmap': { unit: 'ns', peer: PEER, target: atMost(2.2) } },
   async run() {
     const c = loadComparator();
-    const count = 2000;
+    const count = 250;
     const once = () => {
       const mapping = mapAnonymous(pageSize);
       const { buffer } = mapping;
@@ -50,6 +54,7 @@ export const mapViewUnmap = {
       ours: () => withFinalizers(count, once),
       theirs: () => c.mapUnmap(pageSize, count),
       rounds: ROUNDS,
+      warmup: WARMUP,
       between: drain,
     });
     return { 'map-view-unmap': found };
@@ -88,6 +93,7 @@ export const mapFileUnmap = {
           ours: () => withFinalizers(count, once),
           theirs: () => c.mapFileUnmap(fd, FILE_LENGTH, step, count),
           rounds: ROUNDS,
+          warmup: WARMUP,
           between: drain,
         });
       };
@@ -95,8 +101,8 @@ export const mapFileUnmap = {
       for (const name of names) {
         found[name] =
           name === 'map-file-unmap'
-            ? await fight(2000, (buffer) => buffer.length, 0)
-            : await fight(500, readEveryPage, pageSize);
+            ? await fight(250, (buffer) => buffer.length, 0)
+            : await fight(100, readEveryPage, pageSize);
       }
       closeSync(fd);
       return found;

@@ -77,7 +77,7 @@ Result<uintptr_t> remap(uintptr_t from, size_t old_length, size_t new_length, in
 Status keep_from_children(Range pages);
 
 // Faults every page in, for reading or for writing. A page that cannot be had is an error
-// (EFAULT past the end of the file, ENOSPC), never a signal.
+// (EFAULT past the end of the file and on a full disk), never a signal.
 Status populate(Range pages, bool write);
 
 // Copies between two ranges of this process through the kernel. Any alignment. A bad page is
