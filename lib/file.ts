@@ -169,35 +169,22 @@ export interface Growth {
   readonly allocate: boolean;
 }
 
-/** Makes the file at least `size` bytes long. On failure it is as long as it was. */
+/** Makes the file at least `size` bytes long; never shorter. A full disk leaves it as it was. */
 export function growFileSync(file: OpenFile, growth: Growth): void {
-  const before = mustGrow(file, growth);
-  if (before === undefined) return;
-  try {
-    check(native.allocateFile(file.fd, growth.size, growth.allocate), { path: file.path });
-  } catch (error) {
-    native.allocateFile(file.fd, before, false);
-    throw error;
-  }
+  if (!mustGrow(file, growth)) return;
+  check(native.allocateFile(file.fd, growth.size, growth.allocate), { path: file.path });
 }
 
 export async function growFile(file: OpenFile, growth: Growth): Promise<void> {
-  const before = mustGrow(file, growth);
-  if (before === undefined) return;
-  try {
-    const growing = native.allocateFileAsync(file.fd, growth.size, growth.allocate);
-    await checkLater(growing, { path: file.path });
-  } catch (error) {
-    native.allocateFile(file.fd, before, false);
-    throw error;
-  }
+  if (!mustGrow(file, growth)) return;
+  const growing = native.allocateFileAsync(file.fd, growth.size, growth.allocate);
+  await checkLater(growing, { path: file.path });
 }
 
-/** The size it has, where something must be done; undefined where not. */
-function mustGrow(file: OpenFile, { size, allocate }: Growth): number | undefined {
+/** With blocks even where the size is right: a full disk cannot fill the holes of a sparse file. */
+function mustGrow(file: OpenFile, { size, allocate }: Growth): boolean {
   const before = statusOf(file).size;
-  // With blocks even where the size is right: a sparse file has holes that a full disk cannot fill.
-  return allocate ? (size > 0 ? before : undefined) : size > before ? before : undefined;
+  return allocate ? size > 0 : size > before;
 }
 
 export function tooShort(path: string | undefined, size: number, wanted: string): Error {

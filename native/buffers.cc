@@ -137,6 +137,18 @@ void settle(Claims& claims, Range bytes) {
   });
 }
 
+// Its ArrayBuffer is detached and, as far as JavaScript goes, gone.
+void forget(Claims& claims, Environment& own, View* view) {
+  napi_delete_reference(own.env, view->buffer);
+  limbo().lingering.erase(view);
+  settle(claims, view->bytes);
+  if (view->finalized) {
+    delete view;
+  } else {
+    view->swept = true;
+  }
+}
+
 // Node: the last backing store over these bytes is gone, or the environment is ending.
 void finalize(napi_env env, void* /*data*/, void* hint) {
   View* view = static_cast<View*>(hint);
@@ -165,30 +177,21 @@ void finalize(napi_env env, void* /*data*/, void* hint) {
   napi_delete_reference(env, view->buffer);
   if (view->held) {
     limbo().held.erase(view);
+    // What lingers over the same bytes was probably collected with it.
+    if (limbo().lingering.over(view->bytes)) sweep(claims, *view->own, true);
     settle(claims, view->bytes);
   }
   delete view;
 }
 
-// Its ArrayBuffer is detached and, as far as JavaScript goes, gone.
-void forget(Claims& claims, Environment& own, View* view) {
-  napi_delete_reference(own.env, view->buffer);
-  limbo().lingering.erase(view);
-  settle(claims, view->bytes);
-  if (view->finalized) {
-    delete view;
-  } else {
-    view->swept = true;
-  }
-}
-
 }  // namespace
 
-napi_value make(napi_env env, const void* environment, Range bytes, Outcome* outcome) {
+napi_value make(Environment& own, Range bytes, Outcome* outcome) {
+  napi_env env = own.env;
   Claims& claims = Claims::process();
   {
     const auto lock = claims.lock();
-    Claim* claim = claims.of(environment, bytes);
+    Claim* claim = claims.of(&own, bytes);
     if (claim == nullptr) {
       *outcome = {Refusal::kForeign, bytes.begin};
       return nullptr;
@@ -196,7 +199,7 @@ napi_value make(napi_env env, const void* environment, Range bytes, Outcome* out
     claim->viewed = true;
   }
   // Without the lock: a failing creation calls finalize() at once.
-  View* view = new View{bytes};
+  View* view = new View{bytes, &own};
   napi_value buffer = nullptr;
   const napi_status made =
       napi_create_external_buffer(env, bytes.size(), bytes.data(), finalize, view, &buffer);

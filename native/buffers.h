@@ -22,6 +22,7 @@ namespace memmap {
 
 struct View {
   Range bytes;
+  Environment* own;           // valid until its environment ends
   napi_ref buffer = nullptr;  // weak
   View* next = nullptr;       // in the claim's list
   bool linked = false;
@@ -34,7 +35,7 @@ struct View {
 namespace buffers {
 
 // An ArrayBuffer over bytes of a claim of `environment`.
-napi_value make(napi_env env, const void* environment, Range bytes, Outcome* outcome);
+napi_value make(Environment& own, Range bytes, Outcome* outcome);
 
 // The rest needs the lock of Claims. Under it only these calls of Node-API are made, none of which
 // can run JavaScript or a finalizer: napi_get_reference_value, napi_is_detached_arraybuffer,

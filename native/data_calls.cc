@@ -88,7 +88,7 @@ napi_value view(Args& args) {
     return to_failure(args.env(), {Refusal::kArgument, 2});
   }
   Outcome outcome;
-  napi_value buffer = buffers::make(args.env(), &args.environment(), bytes, &outcome);
+  napi_value buffer = buffers::make(args.environment(), bytes, &outcome);
   if (!outcome.ok()) return to_failure(args.env(), outcome);
   return Napi::Value(args.env(), buffer);
 }

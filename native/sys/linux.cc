@@ -340,16 +340,20 @@ Result<FileStatus> file_status(int fd) {
 }
 
 Status allocate_file(int fd, uint64_t size) {
-  // fallocate first: glibc's posix_fallocate writes into every block where the file system cannot
-  // allocate, which is right but slow, and so only the second choice.
-  int result = 0;
-  do {
-    result = fallocate(fd, 0, 0, static_cast<off_t>(size));
-  } while (result != 0 && errno == EINTR);
-  if (result == 0) return {};
-  if (errno != EOPNOTSUPP) return {errno, "fallocate"};
-  const int error = posix_fallocate(fd, 0, static_cast<off_t>(size));
-  return error == 0 ? Status{} : Status{error, "posix_fallocate"};
+  // First the blocks and then the length, so that a full disk leaves the file as long as it was,
+  // and nothing that another process appends meanwhile is ever cut off.
+  for (const int mode : {FALLOC_FL_KEEP_SIZE, 0}) {
+    int result = 0;
+    do {
+      result = fallocate(fd, mode, 0, static_cast<off_t>(size));
+    } while (result != 0 && errno == EINTR);
+    if (result == 0) continue;
+    if (errno != EOPNOTSUPP) return {errno, "fallocate"};
+    // Right but slow: glibc writes into every block where the file system cannot allocate.
+    const int error = posix_fallocate(fd, 0, static_cast<off_t>(size));
+    return error == 0 ? Status{} : Status{error, "posix_fallocate"};
+  }
+  return {};
 }
 
 }  // namespace memmap::sys
