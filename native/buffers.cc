@@ -3,12 +3,11 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <bit>
 #include <deque>
-#include <map>
 #include <vector>
 
 #include "room.h"
+#include "view_list.h"
 
 namespace memmap::buffers {
 
@@ -33,51 +32,10 @@ struct Quarantined {
   uint64_t since;
 };
 
-// Views by address. Several may overlap, so a search starts a longest view's length early; one list
-// for each power of two, so that one large view does not make the search among small ones long.
-class Views {
- public:
-  void insert(View* view) {
-    lists_[order(view)].emplace(view->bytes.begin, view);
-    used_ |= uint64_t{1} << order(view);
-  }
-  void erase(View* view) {
-    auto& list = lists_[order(view)];
-    const auto same = list.equal_range(view->bytes.begin);
-    for (auto entry = same.first; entry != same.second; ++entry) {
-      if (entry->second != view) continue;
-      list.erase(entry);
-      break;
-    }
-    if (list.empty()) used_ &= ~(uint64_t{1} << order(view));
-  }
-  [[nodiscard]] bool over(Range pages) const {
-    for (uint64_t left = used_; left != 0; left &= left - 1) {
-      const int k = std::countr_zero(left);
-      const uintptr_t longest = uintptr_t{2} << k;
-      const auto& list = lists_[static_cast<size_t>(k)];
-      const uintptr_t from = pages.begin > longest ? pages.begin - longest : 0;
-      for (auto entry = list.lower_bound(from); entry != list.end() && entry->first < pages.end;
-           ++entry) {
-        if (entry->second->bytes.overlaps(pages)) return true;
-      }
-    }
-    return false;
-  }
-
- private:
-  static size_t order(const View* view) {
-    return static_cast<size_t>(std::bit_width(view->bytes.size()) - 1);
-  }
-
-  std::multimap<uintptr_t, View*> lists_[64];
-  uint64_t used_ = 0;
-};
-
 // Guarded by the lock of Claims, and like it never destroyed.
 struct Limbo {
-  Views held;
-  Views lingering;
+  ViewList held;
+  ViewList lingering;
   std::deque<Quarantined> quarantine;
   size_t quarantined_bytes = 0;
   // Grows where the kernel has no room to let ranges go, so that not every retirement tries again.
@@ -335,14 +293,27 @@ void release(Claims& claims, Claim& claim) {
   quarantine(claim);
 }
 
+namespace {
+
+// The claim of a quarantined range; null where the pages are somebody else's by now.
+Claim* quarantined(Claims& claims, Range pages) {
+  Claim* claim = claims.at(pages.begin);
+  const bool same = claim != nullptr && claim->pages.begin == pages.begin &&
+                    claim->pages.end == pages.end && claim->state == State::kQuarantined;
+  return same ? claim : nullptr;
+}
+
+}  // namespace
+
 Claim* recycle(Claims& claims, size_t length) {
   Limbo& state = limbo();
   if (state.quarantine.size() < kRecycleFrom) return nullptr;
   const Range oldest = state.quarantine.front().pages;
   if (oldest.size() != length) return nullptr;
-  Claim* claim = claims.at(oldest.begin);
+  Claim* claim = quarantined(claims, oldest);
+  const bool stale = claim == nullptr;
   // Once more: native code that was late may have written there.
-  if (!claim->recyclable || !sys::advise(oldest, MADV_DONTNEED).ok()) return nullptr;
+  if (!stale && (!claim->recyclable || !sys::advise(oldest, MADV_DONTNEED).ok())) return nullptr;
   state.quarantine.pop_front();
   state.quarantined_bytes -= length;
   return claim;
@@ -365,8 +336,9 @@ void reap(Claims& claims, bool all) {
   while (!state.quarantine.empty() &&
          (take > 0 || now - state.quarantine.front().since > kQuarantineMs)) {
     if (take > 0) --take;
-    going.push_back(state.quarantine.front().pages);
-    state.quarantined_bytes -= going.back().size();
+    const Range pages = state.quarantine.front().pages;
+    state.quarantined_bytes -= pages.size();
+    if (quarantined(claims, pages) != nullptr) going.push_back(pages);
     state.quarantine.pop_front();
   }
   std::sort(going.begin(), going.end(), [](Range a, Range b) { return a.begin < b.begin; });

@@ -164,7 +164,9 @@ Outcome drop(Environment& environment, Range pages) {
   // What lingers of it was probably collected with it.
   if (!buffers::held(pages) && buffers::readable_by_others(pages)) {
     buffers::sweep(claims, environment, true);
-    if (claims.at(pages.begin) == nullptr) return {};
+    // Then it has gone already, or waits in the quarantine.
+    claim = claims.at(pages.begin);
+    if (claim == nullptr || claim->state != State::kAbandoned) return {};
   }
   if (!buffers::readable_by_others(pages)) buffers::release(claims, *claim);
   return {};
