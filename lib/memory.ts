@@ -5,7 +5,6 @@ import { type LongCallOptions, during, longCall } from './chunks.js';
 import { misuse } from './errors.js';
 import type { Access, Protection } from './flags.js';
 import { inside } from './inside.js';
-import type { Mapping } from './mapping.js';
 import { MappingRecord, type MappingState } from './record.js';
 import {
   type WriteSource,
@@ -104,7 +103,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
   get buffer(): Buffer {
     const record = liveOf(this);
     if (this.#buffer === undefined || (this.#buffer.length === 0 && record.length > 0)) {
-      this.#buffer = makeView(this as unknown as Mapping, record, {
+      this.#buffer = makeView(this, record, {
         offset: 0,
         length: record.length,
       });
@@ -124,7 +123,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     validate.within(from, size, record.length);
     const whole = this.#buffer;
     if (whole !== undefined && whole.length > 0) return whole.subarray(from, from + size);
-    return makeView(this as unknown as Mapping, record, { offset: from, length: size });
+    return makeView(this, record, { offset: from, length: size });
   }
 
   /**

@@ -3,7 +3,6 @@ import { constants } from 'node:buffer';
 import { check, native } from './binding.js';
 import { flags } from './constants.js';
 import { misuse } from './errors.js';
-import type { Mapping } from './mapping.js';
 import type { MappingRecord } from './record.js';
 import type { ByteRange } from './validate.js';
 
@@ -23,25 +22,25 @@ const Given = function (given: ArrayBuffer) {
 } as unknown as new (given: ArrayBuffer) => ArrayBuffer;
 
 class Keeper extends Given {
-  #mapping: Mapping;
+  #mapping: object;
 
-  constructor(buffer: ArrayBuffer, mapping: Mapping) {
+  constructor(buffer: ArrayBuffer, mapping: object) {
     super(buffer);
     this.#mapping = mapping;
   }
 
-  static mappingOf(buffer: object): Mapping | undefined {
+  static mappingOf(buffer: object): object | undefined {
     return #mapping in buffer ? buffer.#mapping : undefined;
   }
 }
 
 /** The mapping that an ArrayBuffer is a window of. */
-export const mappingOf = (buffer: object): Mapping | undefined => Keeper.mappingOf(buffer);
+export const mappingOf = (buffer: object): object | undefined => Keeper.mappingOf(buffer);
 
 /** A Buffer over `length` bytes at `offset`, zero copy. The range has been checked. */
 export function makeView(
-  mapping: Mapping,
-  record: MappingRecord,
+  mapping: object,
+  record: objectRecord,
   { offset, length }: ByteRange,
 ): Buffer {
   if (length === 0) return Buffer.alloc(0);
