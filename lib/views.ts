@@ -40,7 +40,7 @@ export const mappingOf = (buffer: object): object | undefined => Keeper.mappingO
 /** A Buffer over `length` bytes at `offset`, zero copy. The range has been checked. */
 export function makeView(
   mapping: object,
-  record: objectRecord,
+  record: MappingRecord,
   { offset, length }: ByteRange,
 ): Buffer {
   if (length === 0) return Buffer.alloc(0);
