@@ -1,6 +1,12 @@
 // Opening, sizing and closing the file of a mapping. Errors carry the path.
-import { type PathLike, closeSync, constants as fsConstants, openSync, unlinkSync } from 'node:fs';
-import { open, unlink } from 'node:fs/promises';
+import {
+  type PathLike,
+  closeSync,
+  constants as fsConstants,
+  openSync,
+  promises,
+  unlinkSync,
+} from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { check, checkLater, native } from './binding.js';
 import { MapError, misuse } from './errors.js';
@@ -126,7 +132,7 @@ export async function withFile<Result>(
   try {
     return await use({ fd: handle.fd, path, created });
   } catch (error) {
-    if (created) await unlink(path);
+    if (created) await promises.unlink(path);
     throw error;
   } finally {
     await handle.close();
@@ -137,12 +143,12 @@ async function openPathLater(path: string, mode: OpenMode) {
   try {
     if (mode.create) {
       try {
-        return { handle: await open(path, openFlags(mode, true), 0o666), created: true };
+        return { handle: await promises.open(path, openFlags(mode, true), 0o666), created: true };
       } catch (error) {
         if (!exists(error)) throw error;
       }
     }
-    return { handle: await open(path, openFlags(mode, false), 0o666), created: false };
+    return { handle: await promises.open(path, openFlags(mode, false), 0o666), created: false };
   } catch (error) {
     throw openError(error, path);
   }

@@ -1,7 +1,5 @@
 // Who unmaps what nobody can reach any more. A Mapping is held for the turn in which it was made,
 // then only weakly: most are unmapped by hand within that turn and never cost a weak handle.
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { isOutOfRoom, native } from './binding.js';
 import type { Mapping } from './mapping.js';
 import { type MappingRecord, registry } from './record.js';
@@ -75,9 +73,10 @@ function release(record: MappingRecord): void {
 
 let collectNow: (() => void) | undefined;
 
+/** Loaded only when they are needed: node:v8 alone would double the time that require() takes. */
 function collector(): () => void {
-  setFlagsFromString('--expose-gc');
-  return runInNewContext('gc') as () => void;
+  process.getBuiltinModule('node:v8').setFlagsFromString('--expose-gc');
+  return process.getBuiltinModule('node:vm').runInNewContext('gc') as () => void;
 }
 
 /** Collects garbage now and unmaps every mapping that turns out to be unreachable. */
