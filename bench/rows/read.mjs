@@ -1,16 +1,45 @@
 // random-read, safe-read: bytes here and there, against a system call for each.
 import { closeSync, openSync, readSync } from 'node:fs';
 import { mapFile, pageSize } from 'memmap';
-import { GiB, KiB, MiB, atMost, duel, perOperation, timesFaster, withFile } from '../harness.mjs';
+import {
+  GiB,
+  KiB,
+  MiB,
+  atMost,
+  duel,
+  now,
+  perOperation,
+  timesFaster,
+  withFile,
+} from '../harness.mjs';
 
 // Short rounds, and many: what interrupts one does not reach the median.
 const ROUNDS = 101;
 
-/** The same places for both sides. */
 function randomPages(count, pages) {
   const places = new Uint32Array(count);
   for (let i = 0; i < count; i++) places[i] = Math.floor(Math.random() * pages);
   return places;
+}
+
+const WORDS_IN_PAGE = pageSize / 4;
+
+function sumOfWords(words, places) {
+  const { length } = places;
+  let total = 0;
+  for (let i = 0; i < length; i++) total = (total + words[places[i] * WORDS_IN_PAGE]) | 0;
+  return total;
+}
+
+function sumOfReads(fd, places) {
+  const { length } = places;
+  const four = Buffer.alloc(4);
+  let total = 0;
+  for (let i = 0; i < length; i++) {
+    readSync(fd, four, 0, 4, places[i] * pageSize);
+    total = (total + four.readUInt32LE(0)) | 0;
+  }
+  return total;
 }
 
 export const randomRead = {
@@ -27,18 +56,25 @@ export const randomRead = {
       const { buffer } = mapping;
       const words = new Uint32Array(buffer.buffer, buffer.byteOffset, length / 4);
       const fd = openSync(path, 'r');
-      const four = Buffer.alloc(4);
-      const places = randomPages(100_000, length / pageSize);
-      const wordsInPage = pageSize / 4;
-      let sink = 0;
+      const count = 20_000;
+      let places = randomPages(count, length / pageSize);
+      if (sumOfWords(words, places) !== sumOfReads(fd, places)) {
+        throw new Error('the two sides disagree about the sum');
+      }
+      const each = (sum) => {
+        const start = now();
+        sum();
+        return (now() - start) / count;
+      };
       const found = await duel({
-        ours: () => perOperation(places.length, (i) => (sink ^= words[places[i] * wordsInPage])),
-        theirs: () =>
-          perOperation(places.length, (i) => {
-            readSync(fd, four, 0, 4, places[i] * pageSize);
-            sink ^= four.readUInt32LE(0);
-          }),
+        ours: () => each(() => sumOfWords(words, places)),
+        theirs: () => each(() => sumOfReads(fd, places)),
         rounds: ROUNDS,
+        warmup: 10,
+        // Fresh places each time: what was read a moment ago is in the processor's cache.
+        between() {
+          places = randomPages(count, length / pageSize);
+        },
       });
       closeSync(fd);
       mapping.unmap();

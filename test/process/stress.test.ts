@@ -18,7 +18,7 @@ beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'memmap-'))));
 afterEach(() => rmSync(folder, { recursive: true }));
 
 async function stress(seed: number, execArgv: readonly string[]): Promise<void> {
-  const plan = { entry, folder, seed, lives: given('LIVES', 9), steps: given('STEPS', 300) };
+  const plan = { entry, folder, seed, lives: given('LIVES', 12), steps: given('STEPS', 500) };
   const source = `await require(${JSON.stringify(program)}).main(${JSON.stringify(plan)});`;
   const result = await runChild(source, {
     execArgv: ['--expose-gc', ...execArgv],
