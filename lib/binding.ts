@@ -188,7 +188,9 @@ export async function checkLater<Value>(
 
 /** True when the answer is ENOMEM, or our own limit: worth a collection and another try. */
 export const isOutOfRoom = (answer: unknown): boolean =>
-  isFailure(answer) && (answer.refusal === 'limit' || answer.errno === errnoOf('ENOMEM'));
+  isFailure(answer) &&
+  answer.destroyed !== true &&
+  (answer.refusal === 'limit' || answer.errno === errnoOf('ENOMEM'));
 
 /** The kernel's word for a failure, `undefined` for any other answer. */
 export const codeOf = (answer: unknown): string | undefined =>

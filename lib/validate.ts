@@ -1,5 +1,6 @@
 // Every check of an argument, once. Each error names the argument, what was expected and what
 // came. Reads a property once and never after the check.
+import { Buffer } from 'node:buffer';
 import { misuse } from './errors.js';
 
 /** The most that a byte offset or length can be without losing precision. */
@@ -154,9 +155,10 @@ const intrinsic = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype) as object,
   'byteLength',
 ) as { get: (this: Uint8Array) => number };
+const { get: byteLengthGetter } = intrinsic;
 
 /** The real length: an own property of that name cannot lie to us. */
-export const byteLengthOf = (view: Uint8Array): number => intrinsic.get.call(view);
+export const byteLengthOf = (view: Uint8Array): number => byteLengthGetter.call(view);
 
 /** Bytes to read from or write into. A detached buffer is an error, not zero bytes. */
 export function byteView(name: string, value: unknown): Uint8Array {

@@ -66,7 +66,7 @@ Outcome after_failed_move(Claims& claims, Environment& own, Range target, sys::S
   };
   const bool listed = sys::regions(target, visit, &covered).ok();
   if (listed && covered.end >= target.end) return outcome;
-  static_cast<void>(forget(claims, own, target));
+  if (forget(claims, own, target)) buffers::leave_zeros(claims, target);
   outcome.destroyed = true;
   return outcome;
 }

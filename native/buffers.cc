@@ -281,6 +281,20 @@ void retire(Claims& claims, Claim& claim) {
   reap(claims, false);
 }
 
+void retire_zeros(Claims& claims, Range pages) {
+  Claim left;
+  left.pages = pages;
+  left.discardable = true;
+  retire(claims, claims.add(left));
+}
+
+void leave_zeros(Claims& claims, Range hole) {
+  if (hole.empty()) return;
+  const auto filled = sys::map_exclusive(hole.begin, hole.size(), PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+  if (filled.ok()) retire_zeros(claims, hole);
+}
+
 void release(Claims& claims, Claim& claim) {
   const bool room = room::for_more(claims.count(), 1) || !claim.discardable;
   if (room && sys::unmap(claim.pages).ok()) {

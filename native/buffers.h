@@ -63,6 +63,11 @@ bool escaped(napi_env env, Claims& claims, Range pages);
 sys::Status blank(Claim& claim, Range pages);
 // A blank claim of its own: kept until nobody can be reading it any more.
 void retire(Claims& claims, Claim& claim);
+// Zero pages of ours, in nobody's name.
+void retire_zeros(Claims& claims, Range pages);
+// Zero pages where pages have just been unmapped under somebody who may still be reading them.
+// Where another thread was quicker to map something there, it is theirs.
+void leave_zeros(Claims& claims, Range hole);
 // A claim of its own that nobody can be reading: unmapped now.
 void release(Claims& claims, Claim& claim);
 // The oldest quarantined range, out of quarantine and zero again, where that is crowded and the

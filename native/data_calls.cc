@@ -62,7 +62,8 @@ napi_value copy(Args& args, bool out) {
   const Transfer copy = transfer(args);
   if (!args.ok()) return args.failure();
   if (!copy.outcome.ok()) return to_failure(args.env(), copy.outcome);
-  return to_failure(args.env(), copy.run(out).outcome);
+  const Done done = copy.run(out);
+  return done.outcome.ok() ? nullptr : to_failure(args.env(), done.outcome);
 }
 napi_value copy_out(Args& args) { return copy(args, true); }
 napi_value copy_in(Args& args) { return copy(args, false); }

@@ -52,6 +52,10 @@ Moved move_leaving_zeros(Range pages, size_t length) {
   }
   if (sys::move(moved, pages.begin).ok()) return {failed};
   static_cast<void>(sys::unmap(moved).ok());
+  // The failed move may have left a hole where the zeros were.
+  static_cast<void>(sys::map_exclusive(pages.begin, pages.size(), PROT_READ | PROT_WRITE,
+                                       MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0)
+                        .ok());
   return {failed, 0, true, true};
 }
 
@@ -63,7 +67,9 @@ struct Readers {
 
 Moved grow_in_kernel(Range pages, size_t length, bool may_move, Readers readers) {
   const auto grown = sys::remap(pages.begin, pages.size(), length, 0, 0);
-  if (grown.ok() || !may_move) return {grown.status(), grown.value};
+  // EFAULT: several regions, which cannot grow. EAGAIN: locked memory, at its limit.
+  const bool nowhere = grown.error == EFAULT || grown.error == EAGAIN;
+  if (grown.ok() || !may_move || nowhere) return {grown.status(), grown.value};
   if (readers.native) {
     const Moved moved = move_leaving_zeros(pages, length);
     // EINVAL: a kernel without MREMAP_DONTUNMAP for this kind of memory.
@@ -91,23 +97,6 @@ Moved move_to(Range from, const RemapRequest& request, Readers readers) {
   return {moved.status(), moved.value};
 }
 
-// Zero pages of ours, in nobody's name.
-void retire_zeros(Claims& claims, Range pages) {
-  Claim left;
-  left.pages = pages;
-  left.discardable = true;
-  buffers::retire(claims, claims.add(left));
-}
-
-// Native code may still be reading what has just moved away. Where another thread was quicker to
-// map something there, it is theirs.
-void leave_zeros(Claims& claims, Range hole) {
-  if (hole.empty()) return;
-  const auto filled = sys::map_exclusive(hole.begin, hole.size(), PROT_READ | PROT_WRITE,
-                                         MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
-  if (filled.ok()) retire_zeros(claims, hole);
-}
-
 }  // namespace
 
 Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, bool may_move) {
@@ -123,7 +112,7 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
   buffers::detach(environment, *claim, pages);
   Claim shaped = *claim;
   claims.remove(*claim);
-  if (grown.left) retire_zeros(claims, pages);
+  if (grown.left) buffers::retire_zeros(claims, pages);
   if (grown.destroyed) {
     Outcome lost(grown.status);
     lost.destroyed = true;
@@ -131,7 +120,7 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
   }
   const bool stayed = grown.at == pages.begin;
   if (!grown.left && !stayed && shaped.viewed) {
-    leave_zeros(claims, pages);
+    buffers::leave_zeros(claims, pages);
   }
   shaped.pages = {grown.at, grown.at + length};
   shaped.viewed = stayed && shaped.viewed;
@@ -197,7 +186,7 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   if (!stays) {
     buffers::detach(environment, *source, from);
     claims.remove(claims.isolate(from));
-    if (moved.left) retire_zeros(claims, from);
+    if (moved.left) buffers::retire_zeros(claims, from);
   }
   if (moved.destroyed) {
     Outcome lost(moved.status);
@@ -208,7 +197,7 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   placed.pages = now;
   if (readers.native) {
     const bool stayed = now.begin == from.begin;
-    if (!stayed && !moved.left) leave_zeros(claims, from);
+    if (!stayed && !moved.left) buffers::leave_zeros(claims, from);
     placed.viewed = stayed;
   }
   if (fixed && books::forget(claims, environment, now)) placed.viewed = true;

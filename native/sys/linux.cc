@@ -132,6 +132,9 @@ Status regions_from_text(Range range, RegionVisitor visit, void* context) {
     }
     held = static_cast<size_t>(buffer + held - line);
     memmove(buffer, line, held);
+    // Only a path can be that long, and it comes last: the head of the line is all that is parsed.
+    constexpr size_t kHead = 128;
+    if (held > sizeof buffer / 2) held = kHead;
   }
 }
 
