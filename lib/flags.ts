@@ -15,27 +15,30 @@ export type Protection =
   | 'write-execute'
   | 'read-write-execute';
 
-/** Advice that leaves the bytes of a mapping what they are, or what its file says. */
-export type Advice =
-  | 'normal'
-  | 'random'
-  | 'sequential'
-  | 'willneed'
-  | 'dontneed'
-  | 'free'
-  | 'cold'
-  | 'pageout'
-  | 'hugepage'
-  | 'nohugepage'
-  | 'collapse'
-  | 'mergeable'
-  | 'unmergeable'
-  | 'dontdump'
-  | 'dodump'
-  | 'dontfork'
-  | 'dofork'
-  | 'wipeonfork'
-  | 'keeponfork';
+export const ADVICE_WORDS = [
+  'normal',
+  'random',
+  'sequential',
+  'willneed',
+  'dontneed',
+  'free',
+  'cold',
+  'pageout',
+  'hugepage',
+  'nohugepage',
+  'collapse',
+  'mergeable',
+  'unmergeable',
+  'dontdump',
+  'dodump',
+  'dontfork',
+  'dofork',
+  'wipeonfork',
+  'keeponfork',
+] as const;
+
+/** Advice for `advise`, by the names of madvise(2) in lower case. */
+export type Advice = (typeof ADVICE_WORDS)[number];
 
 /** The platform's constants, by name. */
 export type ConstantTable = Readonly<Record<string, number>>;
@@ -79,10 +82,6 @@ export class Flags {
     return value;
   }
 
-  has(name: string): boolean {
-    return this.#table[name] !== undefined;
-  }
-
   get protectionWords(): readonly string[] {
     return [...this.#protections.keys()];
   }
@@ -101,30 +100,5 @@ export class Flags {
 
   advice(word: Advice): number {
     return this.bit(`MADV_${word.toUpperCase()}`);
-  }
-
-  adviceWords(): string[] {
-    const plain: readonly Advice[] = [
-      'normal',
-      'random',
-      'sequential',
-      'willneed',
-      'dontneed',
-      'free',
-      'cold',
-      'pageout',
-      'hugepage',
-      'nohugepage',
-      'collapse',
-      'mergeable',
-      'unmergeable',
-      'dontdump',
-      'dodump',
-      'dontfork',
-      'dofork',
-      'wipeonfork',
-      'keeponfork',
-    ];
-    return [...plain];
   }
 }

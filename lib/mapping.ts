@@ -3,7 +3,7 @@ import { check, checkLater, native, pageSize } from './binding.js';
 import { type LongCallOptions, during, inChunks, longCall } from './chunks.js';
 import { constants, flags } from './constants.js';
 import { misuse } from './errors.js';
-import { type Advice, type Protection, isDestructive } from './flags.js';
+import { ADVICE_WORDS, type Advice, type Protection, isDestructive } from './flags.js';
 import { adopt } from './lifetime.js';
 import { inside } from './inside.js';
 import { MappedMemory, anyOf, liveOf } from './memory.js';
@@ -119,7 +119,7 @@ export class Mapping extends MappedMemory {
    * edges. ERR_MEMMAP_UNSUPPORTED for a word this platform does not have. Source: madvise(2).
    */
   advise(advice: Advice, range?: Range): void {
-    const word = validate.word('advice', advice, flags.adviceWords()) as Advice;
+    const word = validate.word('advice', advice, ADVICE_WORDS);
     const bits = flags.advice(word);
     const { record, span } = pagesOf(this, range, isDestructive(word) ? wholePages : everyPage);
     if (span.start === span.end) return;

@@ -21,8 +21,8 @@ constexpr size_t kQuarantineRanges = 16'384;
 constexpr size_t kQuarantineBytes = size_t{64} << 30;
 // From here on the oldest of them are given to those who ask for the same.
 constexpr size_t kRecycleFrom = 1024;
-// As much address space as detached ArrayBuffers that are not yet collected may keep: a 64th of
-// what the smallest 64-bit kernels have.
+// As much address space as detached ArrayBuffers that are not yet collected may keep once it is
+// looked through: less than a hundredth of 47 bits.
 constexpr size_t kLingeringBytes = size_t{1} << 40;
 // As many detached ArrayBuffers as are looked through at once, at least.
 constexpr size_t kSweepFrom = 5'000;
@@ -209,7 +209,9 @@ void sweep(Claims& claims, Environment& own, bool now) {
   if (own.lingering.empty() || (!now && !much)) return;
   std::vector<View*> reachable;
   size_t bytes = 0;
-  for (View* view : own.lingering) {
+  // The newest first: where there is too much, it is the oldest that go.
+  for (auto entry = own.lingering.rbegin(); entry != own.lingering.rend(); ++entry) {
+    View* view = *entry;
     napi_value buffer = nullptr;
     napi_get_reference_value(own.env, view->buffer, &buffer);
     if (buffer == nullptr || bytes > kLingeringBytes) {
@@ -219,7 +221,7 @@ void sweep(Claims& claims, Environment& own, bool now) {
       bytes += view->bytes.size();
     }
   }
-  own.lingering.swap(reachable);
+  own.lingering.assign(reachable.rbegin(), reachable.rend());
   own.lingering_bytes = bytes;
   own.sweep_at = std::max(kSweepFrom, 2 * own.lingering.size());
 }
