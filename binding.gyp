@@ -25,9 +25,16 @@
         "native/constants.cc",
         "native/data_calls.cc",
         "native/failure.cc",
+        "native/fault_guard.cc",
+        "native/guard_calls.cc",
+        "native/guarding.cc",
+        "native/inbox.cc",
+        "native/mend.cc",
         "native/remap.cc",
+        "native/repair.cc",
         "native/room.cc",
         "native/space.cc",
+        "native/watches.cc",
         "native/weak.cc",
         "native/sys/posix.cc"
       ],
@@ -64,13 +71,13 @@
       },
       "conditions": [
         ["OS=='linux'", {
-          "sources": ["native/sys/linux.cc"],
+          "sources": ["native/sys/linux.cc", "native/sys/linux_signal.cc"],
           "defines": ["_GNU_SOURCE"],
           # nodelete: a worker that alone loaded the addon must not unmap its code when it ends.
           "ldflags": ["-Wl,-z,nodelete"]
         }],
         ["OS=='mac'", {
-          "sources": ["native/sys/darwin.cc"],
+          "sources": ["native/sys/darwin.cc", "native/sys/darwin_signal.cc"],
           "defines": ["_DARWIN_C_SOURCE"]
         }]
       ]

@@ -3,7 +3,14 @@
 import { join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import load from 'node-gyp-build';
-import { type ErrorDetails, MapError, errnoOf, misuse } from './errors.js';
+import {
+  type ErrorDetails,
+  FaultError,
+  type FaultKind,
+  MapError,
+  errnoOf,
+  misuse,
+} from './errors.js';
 import type { ConstantTable } from './flags.js';
 
 /** What C++ answers instead of a value. */
@@ -11,7 +18,15 @@ interface Failure {
   readonly errno: number;
   readonly syscall: string;
   readonly refusal?:
-    'foreign' | 'retired' | 'unnamed' | 'argument' | 'no-external' | 'busy' | 'limit';
+    | 'foreign'
+    | 'retired'
+    | 'unnamed'
+    | 'argument'
+    | 'no-external'
+    | 'busy'
+    | 'limit'
+    | 'fault'
+    | 'no-way-back';
   readonly at?: number;
   readonly destroyed?: true;
 }
@@ -31,7 +46,7 @@ interface Native {
     flags: number,
     fd: number,
     offset: number,
-    inherit: boolean,
+    treatment: number,
     exclusive: boolean,
   ): Maybe<number>;
   overlay(
@@ -42,7 +57,7 @@ interface Native {
     flags: number,
     fd: number,
     offset: number,
-    inherit: boolean,
+    treatment: number,
     owners: Float64Array,
     keepViews: boolean,
   ): Nothing;
@@ -87,6 +102,16 @@ interface Native {
     address: number,
     length: number,
   ): Maybe<Promise<Maybe<number>>>;
+  /** Installs the handler, or again where somebody else has; `deliver` is called after a fault. */
+  startGuard(deliver: () => void): Nothing;
+  /** Rows of address, kind, signal, thread, file offset, length, count, Unix milliseconds; each once. */
+  takeFaults(): Float64Array;
+  discardStrays(address: number, length: number): Nothing;
+  restoreAsync(address: number, length: number): Maybe<Promise<Nothing>>;
+  /** Rows of begin, end, kind, stray. */
+  damaged(address: number, length: number): Maybe<Float64Array>;
+  /** Installed at all, the kernel's handler of SIGBUS, of SIGSEGV; then the watched addresses. */
+  guardStatus(): Float64Array;
   reap(all: boolean): Maybe<number>;
   retired(): Float64Array;
   claimed(): Float64Array;
@@ -155,6 +180,14 @@ function toError(failure: Failure, details: ErrorDetails): Error {
           hint: 'memory that somebody may still be reading must stay readable',
         },
       );
+    case 'fault':
+      return faultAt(failure.at ?? 0, details);
+    case 'no-way-back':
+      return misuse('UNSUPPORTED', 'nothing is left that could show what was mapped there', {
+        ...details,
+        address: at,
+        hint: 'this kernel cannot keep private pages of a file apart (Linux 5.13 can): map it again',
+      });
     case 'argument':
       return misuse('ARGUMENT', `the addon refused argument ${String(at)}`, details);
     case 'retired':
@@ -170,6 +203,24 @@ function toError(failure: Failure, details: ErrorDetails): Error {
         { ...details, address: at },
       );
   }
+}
+
+/** By the names in lib/errors.ts; the addon numbers them from 1. */
+export const FAULT_KINDS: readonly FaultKind[] = ['truncated', 'no-space', 'io-error', 'read-only'];
+
+/** A call met a page that the fault guard put in. */
+function faultAt(page: number, details: ErrorDetails): FaultError {
+  const [, , kind = 0] = check(native.damaged(page, pageSize));
+  const { address = BigInt(page), fileOffset, ...rest } = details;
+  const into = Math.max(0, page - Number(address));
+  return new FaultError(FAULT_KINDS[kind - 1] ?? 'truncated', {
+    hint: 'repair() gives its pages back once that is possible',
+    ...rest,
+    address: address + BigInt(into),
+    length: pageSize,
+    offset: into,
+    fileOffset: fileOffset === undefined ? undefined : fileOffset + BigInt(into),
+  });
 }
 
 /** The value, or the failure thrown as an Error with `details`. */

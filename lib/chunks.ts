@@ -40,10 +40,12 @@ export async function during<Result>(
   work: () => Promise<Result>,
 ): Promise<Result> {
   record.hold();
+  record.works++;
   record.pending = `${what} has not finished`;
   try {
     return await work();
   } finally {
+    record.works--;
     record.letGo();
   }
 }

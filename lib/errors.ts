@@ -15,6 +15,12 @@ export interface ErrorDetails {
   hint?: string | undefined;
   /** The argument that was wrong. */
   argument?: string | undefined;
+  /** First byte, in the mapping. */
+  offset?: number | undefined;
+  /** First byte, in the file. */
+  fileOffset?: bigint | undefined;
+  /** The mapping it happened in. */
+  mapping?: unknown;
 }
 
 const present = (details: ErrorDetails): ErrorDetails =>
@@ -22,6 +28,11 @@ const present = (details: ErrorDetails): ErrorDetails =>
 
 const withHint = (message: string, hint: string | undefined): string =>
   hint === undefined ? message : `${message} (${hint})`;
+
+interface OwnWords {
+  readonly code: string;
+  readonly message: string;
+}
 
 /**
  * A system call failed. `code` is the kernel's word (`'ENOMEM'`), `errno` its negative number and
@@ -48,14 +59,71 @@ export class MapError extends Error {
   /** What to do about it. */
   declare readonly hint?: string;
 
-  constructor(errno: number, syscall: string, details: ErrorDetails = {}) {
+  constructor(errno: number, syscall: string, details: ErrorDetails = {}, own?: OwnWords) {
     const [code, text] = getSystemErrorMap().get(errno) ?? [`errno ${String(-errno)}`, 'unknown'];
     const where = details.path === undefined ? '' : ` '${details.path}'`;
-    super(withHint(`${code}: ${text}, ${syscall}${where}`, details.hint));
-    this.code = code;
+    super(own?.message ?? withHint(`${code}: ${text}, ${syscall}${where}`, details.hint));
+    this.code = own?.code ?? code;
     this.errno = errno;
     this.syscall = syscall;
     Object.assign(this, present(details));
+  }
+}
+
+/** Why a page could not be read or written as it should: see FaultRecord. */
+export type FaultKind = 'truncated' | 'no-space' | 'io-error' | 'read-only';
+
+const FAULTS: Readonly<Record<FaultKind, { errno: string; text: string }>> = {
+  truncated: { errno: 'EFAULT', text: 'the file is shorter than the mapping' },
+  'no-space': { errno: 'ENOSPC', text: 'no space left for what was written' },
+  'io-error': { errno: 'EIO', text: 'the file could not be read or written' },
+  'read-only': { errno: 'EACCES', text: 'read-only memory was written to' },
+};
+
+/** What is known of a fault beside its kind. */
+export interface FaultDetails extends ErrorDetails {
+  /** The thread that met it, by the system's number for it. */
+  thread?: number | undefined;
+  /** When, in milliseconds as of `Date.now()`. */
+  time?: number | undefined;
+  /** How many faults it stands for. */
+  count?: number | undefined;
+  /** The signal that would have ended the process. */
+  signal?: string | undefined;
+}
+
+/**
+ * A page of a mapping could not be read or written as it should, and the fault guard kept the
+ * process alive. `code` is 'ERR_MEMMAP_FAULT', `syscall` 'page_fault' and `errno` what the kernel
+ * would have said to a call: EFAULT, ENOSPC, EIO, EACCES.
+ */
+export class FaultError extends MapError {
+  /** Why. */
+  readonly kind: FaultKind;
+  /** First byte, in the mapping. */
+  declare readonly offset?: number;
+  /** First byte, in the file; 0 for anonymous memory. */
+  declare readonly fileOffset?: bigint;
+  /** The mapping, if somebody can still reach it. */
+  declare readonly mapping?: unknown;
+  /** The thread that met it, by the system's number for it. */
+  declare readonly thread?: number;
+  /** When, in milliseconds as of `Date.now()`. */
+  declare readonly time?: number;
+  /** How many faults it stands for: one thread's that followed upon one another. */
+  declare readonly count?: number;
+  /** The signal that would have ended the process. */
+  declare readonly signal?: string;
+
+  constructor(kind: FaultKind, details: FaultDetails = {}) {
+    const { errno, text } = FAULTS[kind];
+    const { path, fileOffset, length, hint } = details;
+    const where = path === undefined ? '' : `, '${path}'`;
+    const what = length === undefined ? '' : `: ${String(length)} bytes`;
+    const at = fileOffset === undefined ? '' : ` at ${String(fileOffset)}`;
+    const message = withHint(`ERR_MEMMAP_FAULT: ${text}${what}${at}${where}`, hint);
+    super(errnoOf(errno), 'page_fault', details, { code: 'ERR_MEMMAP_FAULT', message });
+    this.kind = kind;
   }
 }
 

@@ -30,6 +30,8 @@ export interface FileStatus {
   readonly regular: boolean;
   /** The kernel's list of mappings shows this very inode number. */
   readonly stableInode: boolean;
+  /** A memfd that can never become shorter: F_SEAL_SHRINK. */
+  readonly sealed: boolean;
 }
 
 export interface OpenFile {
@@ -155,7 +157,7 @@ async function openPathLater(path: string, mode: OpenMode) {
 }
 
 /** Filled in by each fstat and read at once: making an array for it would cost more than the call. */
-const row = new Float64Array(5);
+const row = new Float64Array(6);
 
 export function statusOf({ fd, path }: Pick<OpenFile, 'fd' | 'path'>): FileStatus {
   const failure = native.fileStatus(fd, row);
@@ -166,8 +168,13 @@ export function statusOf({ fd, path }: Pick<OpenFile, 'fd' | 'path'>): FileStatu
     device: row[2] ?? 0,
     regular: row[3] === 1,
     stableInode: row[4] === 1,
+    sealed: row[5] === 1,
   };
 }
+
+/** True when the bytes below `end` can never go: no fault can happen there. */
+export const isSealed = (status: FileStatus | undefined, end: number): boolean =>
+  status?.sealed === true && end <= status.size;
 
 /** Whether growing reserves blocks: then a full disk is ENOSPC now, not a signal later. */
 export interface Growth {

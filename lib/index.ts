@@ -14,7 +14,16 @@ export type { Numeric } from './sys.js';
 export type { WriteSource } from './transfer.js';
 export { registry, type Owner } from './owners.js';
 export type { Drift } from './verify.js';
-export { MapError, type ErrorDetails } from './errors.js';
+export {
+  FaultError,
+  MapError,
+  type ErrorDetails,
+  type FaultDetails,
+  type FaultKind,
+} from './errors.js';
+export { guardStatus } from './guard-status.js';
+export type { FaultRecord, GuardStatus } from './faults.js';
+export { configure, type Settings } from './settings.js';
 export * as sys from './sys.js';
 export { constants } from './constants.js';
 export { allocationGranularity, pageSize } from './granularity.js';

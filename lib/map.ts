@@ -18,7 +18,7 @@ import { retry } from './lifetime.js';
 import { type Mapping } from './mapping.js';
 import { type FilePlan, type Placement, anonymousPlan, filePlan } from './options.js';
 import { roundUp } from './page.js';
-import { type Contents, MappingRecord, registry } from './record.js';
+import { type Contents, MappingRecord, registry, treatment } from './record.js';
 import { anonymousContents, fileContents, mapFlagsOf } from './source.js';
 import type { AnonymousOptions, MapOptions } from './options.js';
 
@@ -36,8 +36,8 @@ interface Call {
 function place(call: Call, placement: Placement): Mapping {
   const { contents, lead, length } = call;
   const span = roundUp(lead + length, pageSize);
-  const { inherit } = placement;
-  const record = new MappingRecord({ start: 0, end: 0, lead, length, contents, inherit });
+  const { inherit, guarded } = placement;
+  const record = new MappingRecord({ start: 0, end: 0, lead, length, contents, inherit, guarded });
   const answer = placeOnce(record, call, placement);
   const settled = isOutOfRoom(answer) ? retry(() => placeOnce(record, call, placement)) : answer;
   const base =
@@ -63,7 +63,7 @@ function placeOnce(record: MappingRecord, call: Call, placement: Placement) {
     placement.noReserve ? sharing | flags.bit('MAP_NORESERVE') : sharing,
     fd,
     pageOffset,
-    placement.inherit,
+    treatment(placement, contents),
     placement.exclusive,
   );
 }
@@ -132,9 +132,22 @@ function recordOf(mapping: Mapping): MappingRecord {
 const populatesForWriting = ({ access }: FilePlan): boolean =>
   access === 'read-write' || access === 'copy-on-write';
 
+/** Of a mapping that is gone at once. */
+const INHERIT = 1;
+
 /** A file that seems empty may be a pipe, or one of /proc: the kernel says why it cannot be mapped. */
 function mustBeMappable({ fd, path }: OpenFile): void {
-  const probe = native.map(0, 0, pageSize, flags.read, flags.bit('MAP_SHARED'), fd, 0, true, false);
+  const probe = native.map(
+    0,
+    0,
+    pageSize,
+    flags.read,
+    flags.bit('MAP_SHARED'),
+    fd,
+    0,
+    INHERIT,
+    false,
+  );
   check(native.unmap(check(probe, { path }), pageSize));
 }
 
@@ -165,7 +178,7 @@ function mapOpen(file: OpenFile, plan: FilePlan): { mapping: Mapping; length: nu
   const contents: Contents =
     access === 'snapshot'
       ? { ...anonymousContents(access, false), path: file.path, fileOffset: offset }
-      : fileContents(access, status, { path: file.path, offset });
+      : fileContents(access, status, { path: file.path, offset, length });
   if (length === 0) {
     mustBeMappable(file);
     return {

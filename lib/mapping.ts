@@ -3,6 +3,7 @@ import { check, checkLater, native, pageSize } from './binding.js';
 import { type LongCallOptions, during, inChunks, longCall } from './chunks.js';
 import { constants, flags } from './constants.js';
 import { misuse } from './errors.js';
+import { callGuarded, collectFaults, repairMapping } from './faults.js';
 import { ADVICE_WORDS, type Advice, type Protection, isDestructive } from './flags.js';
 import { adopt } from './lifetime.js';
 import { inside } from './inside.js';
@@ -84,7 +85,8 @@ export class Mapping extends MappedMemory {
 
   /**
    * Writes changed pages of the range to the file and waits for the disk, on the thread pool, in
-   * pieces of 32 MiB. Rounds outward to pages. Rejects with the disk's error. Source: msync(2).
+   * pieces of 32 MiB. Rounds outward to pages. Rejects with the disk's error, and with the fault
+   * (ERR_MEMMAP_FAULT) where a page of the range cannot reach the file. Source: msync(2).
    */
   async flush(range?: Range, options?: LongCallOptions): Promise<void> {
     const chosen = longCall(options);
@@ -171,6 +173,33 @@ export class Mapping extends MappedMemory {
     return { pages: map.length, resident, map };
   }
 
+  /**
+   * Runs `fn` and gives what it gives; throws the first fault (ERR_MEMMAP_FAULT) when one happened
+   * in this mapping meanwhile, so that what was read is known to be right before it is used. What
+   * `fn` threw is then its `cause`. Waits for a promise.
+   *
+   * @example
+   * ```js
+   * const m = memmap.mapFileSync(process.execPath);
+   * m.guarded(() => m.buffer.readUInt32BE(0)); // 0x7f454c46 on Linux
+   * ```
+   */
+  guarded<Result>(fn: () => Result): Result {
+    if (typeof fn !== 'function') throw validate.wrongKind('fn', 'a function', fn);
+    return callGuarded(liveOf(this), fn);
+  }
+
+  /**
+   * Makes a mapping right again after faults, on the thread pool: what only its private pages hold
+   * is written to the file, the pages are given back to it, and `faults` is empty. Rejects with the
+   * fault while the file is still too short or its disk still full or broken, and keeps everything.
+   * What was written where the file had ended is written over what is there now; bytes that were
+   * not written keep what is there. For memory without a file there is nothing to do but forget.
+   */
+  async repair(): Promise<void> {
+    await repairMapping(liveOf(this));
+  }
+
   /** Keeps the mapping in place for native code that works on a view of it. */
   pin(): Pin {
     const record = liveOf(this);
@@ -218,6 +247,7 @@ export class Mapping extends MappedMemory {
     const record = anyOf(this);
     if (record.state === 'mapped') {
       if (record.busy !== undefined) throw inUse(record.busy);
+      collectFaults();
       releaseAll(record);
       this.emit('unmap');
     } else if (this.#parts !== undefined) {

@@ -2,7 +2,8 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { type LongCallOptions, during, longCall } from './chunks.js';
-import { misuse } from './errors.js';
+import { type FaultError, misuse } from './errors.js';
+import { type FaultRecord, collectFaults } from './faults.js';
 import type { Access, Protection } from './flags.js';
 import { inside } from './inside.js';
 import { MappingRecord, type MappingState } from './record.js';
@@ -23,6 +24,8 @@ export interface MappingEvents {
   unmap: [];
   /** Its memory, or a part of it, now shows something else. */
   replace: [];
+  /** A page of it could not be read or written as it should; see `faults`. */
+  fault: [error: FaultError];
 }
 
 /** What every Mapping is: some bytes at an address. Its other half is in mapping.ts. */
@@ -87,6 +90,15 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     return anyOf(this).contents.backing;
   }
 
+  /**
+   * What happened under its Buffers since it was mapped or repaired, oldest first. A fault is told
+   * by the event 'fault'; without a listener it is an uncaught exception.
+   */
+  get faults(): FaultRecord[] {
+    collectFaults();
+    return [...anyOf(this).faults];
+  }
+
   /** 'unmapped' and 'replaced' also when only a part of it is: `parts` has the rest. */
   get state(): MappingState {
     return anyOf(this).state;
@@ -97,8 +109,8 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
    * ERR_MEMMAP_RANGE when it is too long for one Buffer on this runtime (4 GiB on Node 20), and
    * then `view` is the way. After `unmap` the Buffer has length 0.
    *
-   * Writing into the Buffer of a read-only mapping, or reading past the end of a file that another
-   * program has truncated, is a signal; `read` and `write` throw instead.
+   * Reading past the end of a file that another program has truncated, or writing into the Buffer
+   * of a read-only mapping, is the event 'fault'; `read` and `write` throw at once.
    */
   get buffer(): Buffer {
     const record = liveOf(this);

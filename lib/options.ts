@@ -2,6 +2,7 @@
 import { misuse } from './errors.js';
 import { ACCESS_WORDS, type Access } from './flags.js';
 import { pageSize } from './binding.js';
+import { settings } from './settings.js';
 import { boolean, bytes, options as read, raw, word } from './validate.js';
 
 /** Where a mapping goes and how its memory behaves. */
@@ -20,6 +21,12 @@ export interface PlacementOptions {
   hugePages?: boolean;
   /** Keep the mapping in a forked child. Default false: MADV_DONTFORK. */
   inherit?: boolean;
+  /**
+   * Turn a fault under a Buffer (the file was truncated, the disk is full or failed, the memory is
+   * read-only) into the event 'fault'. Default true, or what `configure` says; false leaves the
+   * signal to the process, and needs no handler.
+   */
+  guard?: boolean;
 }
 
 export interface MapOptions extends PlacementOptions {
@@ -57,6 +64,7 @@ export interface Placement {
   readonly noReserve: boolean;
   readonly hugePages: boolean;
   readonly inherit: boolean;
+  readonly guarded: boolean;
 }
 
 export interface FilePlan {
@@ -86,6 +94,7 @@ const PLACEMENT = [
   'noReserve',
   'hugePages',
   'inherit',
+  'guard',
 ] as const;
 const FILE = ['access', 'offset', 'length', 'create', 'size', 'allocate', ...PLACEMENT] as const;
 const ANONYMOUS = ['access', 'shared', ...PLACEMENT] as const;
@@ -133,11 +142,14 @@ function placement(given: Given): Placement {
     noReserve: flag(given, 'noReserve'),
     hugePages: flag(given, 'hugePages'),
     inherit: flag(given, 'inherit'),
+    guarded: flag(given, 'guard', settings.guard),
   };
 }
 
-/** What no options mean: shared, because reading them again would cost as much as the map. */
-const ANYWHERE = placement({});
+/** What no options mean, by whether they guard: reading them again would cost as much as the map. */
+const ANYWHERE = { guarded: placement({}), unguarded: placement({ guard: false }) };
+
+const anywhere = (): Placement => (settings.guard ? ANYWHERE.guarded : ANYWHERE.unguarded);
 
 const access = <Word extends Access>(
   given: Given,
@@ -165,13 +177,15 @@ function fileOptions(options: unknown): FilePlan {
 
 const WHOLE_FILE = fileOptions(undefined);
 
-export const filePlan = (options: unknown): FilePlan =>
-  options === undefined ? WHOLE_FILE : fileOptions(options);
+export function filePlan(options: unknown): FilePlan {
+  if (options !== undefined) return fileOptions(options);
+  return settings.guard ? WHOLE_FILE : { ...WHOLE_FILE, placement: anywhere() };
+}
 
 export function anonymousPlan(length: unknown, options: unknown): AnonymousPlan {
   const asked = bytes('length', length, 1);
   if (options === undefined) {
-    return { placement: ANYWHERE, access: 'read-write', length: asked, shared: false };
+    return { placement: anywhere(), access: 'read-write', length: asked, shared: false };
   }
   const given = read('options', options, ANONYMOUS);
   return {

@@ -46,12 +46,14 @@ export interface Where {
   readonly address: bigint;
   readonly length: number;
   readonly path: string | undefined;
+  readonly fileOffset: bigint;
 }
 
 export const whereOf = (record: MappingRecord): Where => ({
   address: BigInt(record.address),
   length: record.length,
   path: record.contents.path,
+  fileOffset: BigInt(record.contents.fileOffset),
 });
 
 export const lockDetails = (record: MappingRecord): Where & { hint: string } => ({

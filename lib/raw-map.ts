@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { check, isDestroyed, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
 import { misuse } from './errors.js';
-import { type FileStatus, statusOf } from './file.js';
+import { type FileStatus, isSealed, statusOf } from './file.js';
 import { inside } from './inside.js';
 import { withRoom } from './lifetime.js';
 import type { Mapping } from './mapping.js';
@@ -16,8 +16,9 @@ import {
   victimsIn,
 } from './owned.js';
 import { roundUp } from './page.js';
-import { type Contents, MappingRecord, registry } from './record.js';
+import { type Contents, MappingRecord, registry, treatment } from './record.js';
 import { carve } from './release.js';
+import { settings } from './settings.js';
 
 /** For a descriptor that is none, mmap itself says so. */
 function statusIfOpen(fd: number): FileStatus | undefined {
@@ -32,7 +33,7 @@ function statusIfOpen(fd: number): FileStatus | undefined {
 function contentsOf(
   protection: number,
   mapFlags: number,
-  place: { fd: number; offset: bigint },
+  place: { fd: number; offset: bigint; length: number },
 ): Contents {
   const type = mapFlags & (constants['MAP_TYPE'] ?? 0xf);
   const shared = type !== flags.bit('MAP_PRIVATE');
@@ -50,6 +51,7 @@ function contentsOf(
     fileInode: status?.inode ?? -1,
     fileDevice: status?.device ?? -1,
     backing: 'kernel',
+    sealed: isSealed(status, Number(place.offset) + place.length),
   };
 }
 
@@ -92,13 +94,14 @@ export function mapAt(call: RawMap, exclusive: boolean): Mapping {
     if (exclusive) refuse(isAligned(range.address) ? 'ENOMEM' : 'EINVAL', 'mmap', range);
   }
   const hint = range.address >= 2n ** 63n ? 0n : range.address - (range.address % BigInt(pageSize));
-  const contents = contentsOf(bits, call.flags, call);
+  const contents = contentsOf(bits, call.flags, { ...call, length: Number(range.length) });
   const record = new MappingRecord({
     start: 0,
     end: 0,
     lead: 0,
     length: Number(range.length),
     contents,
+    guarded: settings.guard,
   });
   const answer = withRoom(() =>
     native.map(
@@ -109,7 +112,7 @@ export function mapAt(call: RawMap, exclusive: boolean): Mapping {
       call.flags,
       fd,
       Number(call.offset),
-      false,
+      treatment(record, contents),
       exclusive,
     ),
   );
@@ -137,12 +140,13 @@ export function mapOver(call: RawMap, names: readonly Mapping[]): Mapping {
     });
   }
   const victims = victimsIn(span, names);
-  const contents = contentsOf(bits, call.flags, call);
+  const contents = contentsOf(bits, call.flags, { ...call, length: Number(range.length) });
   const record = new MappingRecord({
     ...span,
     lead: 0,
     length: Number(range.length),
     contents,
+    guarded: settings.guard,
   });
   const owners = Float64Array.from(victims, ({ ownerId }) => ownerId);
   const answer = native.overlay(
@@ -153,7 +157,7 @@ export function mapOver(call: RawMap, names: readonly Mapping[]): Mapping {
     call.flags,
     fd,
     Number(call.offset),
-    false,
+    treatment(record, contents),
     owners,
     false,
   );

@@ -3,6 +3,7 @@
 import { native } from './binding.js';
 import { type Access, type Protection } from './flags.js';
 import { flags } from './constants.js';
+import type { FaultRecord } from './faults.js';
 import type { Mapping } from './mapping.js';
 import type { Span } from './page.js';
 import { type Entry, Registry } from './registry.js';
@@ -24,6 +25,8 @@ export interface Contents {
   readonly fileInode: number;
   readonly fileDevice: number;
   readonly backing: 'kernel' | 'copy';
+  /** It cannot become shorter: a memfd that is sealed against it. */
+  readonly sealed?: boolean;
 }
 
 /** A run of pages with one protection, where a mapping has several. */
@@ -37,6 +40,8 @@ export interface ProtectedRun {
 export interface Place {
   /** Kept across fork. */
   readonly inherit?: boolean;
+  /** Faults under its Buffers are mended. */
+  readonly guarded?: boolean;
   readonly start: number;
   readonly end: number;
   readonly lead: number;
@@ -58,23 +63,34 @@ export class MappingRecord implements Entry<Mapping> {
   length: number;
   contents: Contents;
   readonly inherit: boolean;
+  readonly guarded: boolean;
   state: MappingState = 'mapped';
   /** The Mapping itself in its first turn, then a weak handle. */
   strong: Mapping | undefined = undefined;
   weak = -1;
   pins = 0;
+  /** Calls on the thread pool that need it, and what the last of them is called. */
+  works = 0;
   pending: string | undefined = undefined;
+  /** Faults since it was mapped or repaired; those that nobody was told of; who collects them. */
+  faults: FaultRecord[] = [];
+  untold: FaultRecord[] = [];
+  readonly scopes = new Set<FaultRecord[]>();
   #holds = 0;
   #held: Mapping | undefined = undefined;
   runs: readonly ProtectedRun[] | undefined = undefined;
 
-  constructor({ start, end, lead, length, contents, inherit = false }: Place, ownerId?: number) {
+  constructor(
+    { start, end, lead, length, contents, inherit = false, guarded = false }: Place,
+    ownerId?: number,
+  ) {
     this.start = start;
     this.end = end;
     this.lead = lead;
     this.length = length;
     this.contents = contents;
     this.inherit = inherit;
+    this.guarded = guarded;
     this.ownerId = ownerId ?? ++lastOwner;
   }
 
@@ -94,14 +110,9 @@ export class MappingRecord implements Entry<Mapping> {
     if (--this.#holds === 0) this.#held = undefined;
   }
 
-  /** True while a call on the thread pool or a pin needs the mapping. */
-  get isHeld(): boolean {
-    return this.#holds > 0;
-  }
-
   get busy(): string | undefined {
     if (this.pins > 0) return `it is pinned ${String(this.pins)} time(s)`;
-    return this.isHeld ? this.pending : undefined;
+    return this.works > 0 ? this.pending : undefined;
   }
 
   /** Address of the first byte that was asked for. */
@@ -159,6 +170,14 @@ export class MappingRecord implements Entry<Mapping> {
       (run) => run.end <= start || run.start >= end || (run.protection & bits) === bits,
     );
   }
+}
+
+/** How the addon is to treat a mapping: the bits of map() and overlay(). */
+export function treatment(
+  { inherit, guarded }: { readonly inherit: boolean; readonly guarded: boolean },
+  contents: Contents,
+): number {
+  return (inherit ? 1 : 0) | (guarded ? 2 : 0) | (contents.sealed === true ? 4 : 0);
 }
 
 /** What this thread owns. */

@@ -66,6 +66,7 @@ function partOf(record: MappingRecord, start: number, end: number): MappingRecor
     length: last - address,
     contents: shown,
     inherit: record.inherit,
+    guarded: record.guarded,
   };
   const part = new MappingRecord(place, record.ownerId);
   if (record.runs !== undefined) part.setRuns(record.runsMoved(part, part));

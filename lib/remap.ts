@@ -119,8 +119,8 @@ function copyOf(source: MappingRecord, from: Span, length: number): MappingRecor
   const skipped = from.start - source.start;
   const offset = contents.fileInode < 0 ? 0 : contents.fileOffset - source.lead + skipped;
   const shown = { ...contents, fileOffset: offset };
-  const { inherit } = source;
-  return new MappingRecord({ ...from, lead: 0, length, contents: shown, inherit });
+  const { inherit, guarded } = source;
+  return new MappingRecord({ ...from, lead: 0, length, contents: shown, inherit, guarded });
 }
 
 interface Move {

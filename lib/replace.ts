@@ -2,8 +2,9 @@
 import { check, isDestroyed, native, pageSize } from './binding.js';
 import { misuse } from './errors.js';
 import { type OpenFile, statusOf, tooShort, withFileSync } from './file.js';
+import { collectFaults } from './faults.js';
 import { disown } from './lifetime.js';
-import type { Contents, MappingRecord } from './record.js';
+import { type Contents, type MappingRecord, treatment } from './record.js';
 import { inUse } from './registry.js';
 import {
   type ParsedSource,
@@ -55,7 +56,11 @@ function replaceByFile(
   if (status.regular && !fits) {
     throw tooShort(file.path, status.size, `${String(record.length)} bytes at ${String(offset)}`);
   }
-  const contents = fileContents(access, status, { path: file.path, offset });
+  const contents = fileContents(access, status, {
+    path: file.path,
+    offset,
+    length: record.length,
+  });
   const pageOffset = offset - record.lead;
   put(record, contents, { flags: mapFlagsOf(contents, false), fd: file.fd, offset: pageOffset });
 }
@@ -79,6 +84,7 @@ function put(record: MappingRecord, contents: Contents, place: Place): void {
   if (record.busy !== undefined) throw inUse(record.busy);
   const { start, end, ownerId } = record;
   if (start === end) throw misuse('RANGE', 'an empty mapping has no memory to replace');
+  collectFaults();
   const answer = native.overlay(
     ownerId,
     start,
@@ -87,7 +93,7 @@ function put(record: MappingRecord, contents: Contents, place: Place): void {
     place.flags,
     place.fd,
     place.offset,
-    record.inherit,
+    treatment(record, contents),
     Float64Array.of(ownerId),
     true,
   );
@@ -95,4 +101,5 @@ function put(record: MappingRecord, contents: Contents, place: Place): void {
   check(answer, { address: BigInt(record.address), length: record.length, path: contents.path });
   record.contents = contents;
   record.runs = undefined;
+  record.faults = [];
 }

@@ -2,7 +2,7 @@
 import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import { ACCESS_WORDS, type Access } from './flags.js';
-import type { FileLike, FileStatus } from './file.js';
+import { type FileLike, type FileStatus, isSealed } from './file.js';
 import type { Contents } from './record.js';
 import { bytes, options, word, wrongKind } from './validate.js';
 
@@ -83,7 +83,7 @@ export const anonymousContents = (access: Access, shared: boolean): Contents =>
 export function fileContents(
   access: Access,
   status: FileStatus,
-  place: { path: string | undefined; offset: number },
+  place: { path: string | undefined; offset: number; length: number },
 ): Contents {
   return {
     access,
@@ -95,6 +95,7 @@ export function fileContents(
     fileInode: status.inode,
     fileDevice: status.device,
     backing: 'kernel',
+    sealed: isSealed(status, place.offset + place.length),
   };
 }
 

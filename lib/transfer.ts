@@ -23,6 +23,7 @@ const details = (record: MappingRecord, offset: number, length: number) => ({
   address: BigInt(record.address) + BigInt(offset),
   length,
   path: record.contents.path,
+  fileOffset: BigInt(record.contents.fileOffset) + BigInt(offset),
 });
 
 export function copyOut(record: MappingRecord, offset: number, target: Uint8Array): void {

@@ -2,6 +2,7 @@
 import { constants } from 'node:buffer';
 import { check, native } from './binding.js';
 import { flags } from './constants.js';
+import { startGuard } from './faults.js';
 import { misuse } from './errors.js';
 import type { MappingRecord } from './record.js';
 import type { ByteRange } from './validate.js';
@@ -59,6 +60,7 @@ export function makeView(
       hint: "protect('read') first",
     });
   }
+  if (record.guarded) startGuard();
   const buffer = check(native.view(record.start, record.lead + offset, length));
   new Keeper(buffer.buffer as ArrayBuffer, mapping);
   return buffer;

@@ -3,6 +3,7 @@
 
 #include "calls.h"
 #include "constants.h"
+#include "inbox.h"
 #include "space.h"
 
 namespace memmap {
@@ -11,6 +12,7 @@ namespace {
 void cleanup(void* data) {
   auto* environment = static_cast<Environment*>(data);
   space::leave(*environment);
+  inbox::close(environment->inbox);
   delete environment;
 }
 

@@ -6,6 +6,7 @@
 #include <deque>
 #include <vector>
 
+#include "guarding.h"
 #include "room.h"
 #include "view_list.h"
 
@@ -155,6 +156,7 @@ napi_value make(Environment& own, Range bytes, Outcome* outcome) {
       return nullptr;
     }
     claim->viewed = true;
+    guarding::watch(*claim, own);
   }
   // Without the lock: a failing creation calls finalize() at once.
   View* view = new View{bytes, &own};
@@ -277,6 +279,8 @@ sys::Status blank(Claim& claim, Range pages) {
 }
 
 void retire(Claims& claims, Claim& claim) {
+  watches::release(claim.watch);
+  claim.watch = nullptr;
   claim.state = State::kRetired;
   claim.environment = nullptr;
   if (!in_use(claim.pages)) quarantine(claim);
@@ -298,6 +302,9 @@ void leave_zeros(Claims& claims, Range hole) {
 }
 
 void release(Claims& claims, Claim& claim) {
+  // Before the pages go: a handler must not put one where somebody else's will be.
+  watches::release(claim.watch);
+  claim.watch = nullptr;
   const bool room = room::for_more(claims.count(), 1) || !claim.discardable;
   if (room && sys::unmap(claim.pages).ok()) {
     claims.remove(claim);

@@ -12,6 +12,11 @@ namespace memmap::calls {
 
 namespace {
 
+// The options of map() and overlay(), as lib/binding.ts names them.
+constexpr int kInherit = 1;
+constexpr int kGuarded = 2;
+constexpr int kSafe = 4;
+
 space::MapRequest map_request(Args& args) {
   space::MapRequest request{};
   request.owner = args.id(0);
@@ -21,11 +26,14 @@ space::MapRequest map_request(Args& args) {
   request.flags = args.integer(4);
   request.fd = args.integer(5);
   request.offset = args.offset(6);
-  request.inherit = args.boolean(7);
+  const int options = args.integer(7);
+  request.inherit = (options & kInherit) != 0;
+  request.guarded = (options & kGuarded) != 0;
+  request.safe = (options & kSafe) != 0;
   return request;
 }
 
-// map(owner, address, length, protection, flags, fd, offset, inherit, exclusive) -> base
+// map(owner, address, length, protection, flags, fd, offset, options, exclusive) -> base
 napi_value map(Args& args) {
   space::MapRequest request = map_request(args);
   request.exclusive = args.boolean(8);
@@ -35,7 +43,7 @@ napi_value map(Args& args) {
   return args.number(static_cast<double>(mapped.value));
 }
 
-// overlay(owner, address, length, protection, flags, fd, offset, inherit, owners, keepViews)
+// overlay(owner, address, length, protection, flags, fd, offset, options, owners, keepViews)
 napi_value overlay(Args& args) {
   const space::MapRequest request = map_request(args);
   const Args::Numbers owners = args.numbers(8);
@@ -107,7 +115,11 @@ auto splitting(Call call) {
   };
 }
 
-sys::Status sync_pages(Range pages, int flags) { return sys::sync(pages, flags); }
+// What the guard keeps apart from the file has not been written, whatever the kernel says.
+Outcome sync_pages(Range pages, int flags) {
+  const sys::Status synced = sys::sync(pages, flags);
+  return synced.ok() ? space::check_flushed(pages) : Outcome(synced);
+}
 sys::Status lock_pages(Range pages, int) { return sys::lock(pages); }
 sys::Status unlock_pages(Range pages, int) { return sys::unlock(pages); }
 sys::Status populate_pages(Range pages, int write) { return sys::populate(pages, write != 0); }
@@ -244,6 +256,7 @@ napi_value claimed(Args& args) {
 
 void add_to(Napi::Object exports, Environment* own) {
   add_data_to(exports, own);
+  add_guard_to(exports, own);
   add<map>(exports, "map", own);
   add<overlay>(exports, "overlay", own);
   add<unmap>(exports, "unmap", own);

@@ -10,6 +10,7 @@ namespace memmap::calls {
 
 // Adds every export. `environment` outlives them.
 void add_to(Napi::Object exports, Environment* environment);
+void add_guard_to(Napi::Object exports, Environment* own);
 void add_data_to(Napi::Object exports, Environment* environment);
 
 }  // namespace memmap::calls

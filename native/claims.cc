@@ -16,6 +16,7 @@ Claim& Claims::add(const Claim& claim) {
 
 void Claims::remove(const Claim& claim) {
   if (recent_ == &claim) recent_ = nullptr;
+  watches::release(claim.watch);
   claims_.erase(claim.pages.begin);
 }
 
@@ -50,6 +51,7 @@ Claim& Claims::split(Claim& claim, uintptr_t address) {
   Claim upper = claim;
   upper.pages.begin = address;
   upper.views = nullptr;
+  upper.watch = watches::split(claim.watch, address);
   claim.pages.end = address;
   Claim& added = add(upper);
   View* lower_views = nullptr;
@@ -69,13 +71,6 @@ Claim& Claims::isolate(Range pages) {
   if (claim->pages.begin < pages.begin) claim = &split(*claim, pages.begin);
   if (pages.end < claim->pages.end) split(*claim, pages.end);
   return *claim;
-}
-
-Claim& Claims::reshape(Claim& claim, Range pages) {
-  Claim shaped = claim;
-  remove(claim);
-  shaped.pages = pages;
-  return add(shaped);
 }
 
 }  // namespace memmap

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "range.h"
+#include "watches.h"
 
 namespace memmap {
 
@@ -32,6 +33,10 @@ struct Claim {
   bool discardable = false;  // private, anonymous, read-write all over: MADV_DONTNEED makes it zero
   bool recyclable = false;   // just what mapAnonymous() makes, with nothing changed since
   bool viewed = false;       // an ArrayBuffer over it was handed out at some time
+  bool guarded = false;      // faults under its views are mended
+  bool safe = false;         // it cannot fault while it is writable
+  int protection = kMixedProtection;
+  Watch* watch = nullptr;  // guarded, and viewed
   View* views = nullptr;     // those whose ArrayBuffer is still attached, as far as we know
 };
 
@@ -45,6 +50,7 @@ class Claims {
   [[nodiscard]] Lock lock() { return Lock(mutex_); }
 
   Claim& add(const Claim& claim);
+  // Its watch goes with it.
   void remove(const Claim& claim);
 
   // The claim that holds the byte at `address`, or null.
@@ -57,8 +63,6 @@ class Claims {
   // Makes [pages.begin, pages.end), which lies in one claim, a claim of its own. No view may cross
   // either edge.
   Claim& isolate(Range pages);
-  // Moves the edges of a claim; the new range must touch no other claim.
-  Claim& reshape(Claim& claim, Range pages);
 
   [[nodiscard]] size_t count() const { return claims_.size(); }
 

@@ -38,7 +38,7 @@ struct Transfer {
     return {Outcome(copied.status())};
   }
 };
-Transfer transfer(Args& args) {
+Transfer transfer(Args& args, bool out) {
   const uintptr_t base = args.address(0);
   const size_t offset = args.size(1);
   Transfer found;
@@ -52,14 +52,14 @@ Transfer transfer(Args& args) {
   } else {
     const auto begin = reinterpret_cast<uintptr_t>(found.bytes.data);
     const Range bytes{begin, begin + found.bytes.length};
-    found.outcome = space::check_copy(args.environment(), pages, bytes, &found.ordinary);
+    found.outcome = space::check_copy(args.environment(), {pages, bytes, out}, &found.ordinary);
   }
   return found;
 }
 
 // copyOut(base, offset, target), copyIn(base, offset, source)
 napi_value copy(Args& args, bool out) {
-  const Transfer copy = transfer(args);
+  const Transfer copy = transfer(args, out);
   if (!args.ok()) return args.failure();
   if (!copy.outcome.ok()) return to_failure(args.env(), copy.outcome);
   const Done done = copy.run(out);
@@ -69,7 +69,7 @@ napi_value copy_out(Args& args) { return copy(args, true); }
 napi_value copy_in(Args& args) { return copy(args, false); }
 
 napi_value copy_later(Args& args, bool out) {
-  const Transfer copy = transfer(args);
+  const Transfer copy = transfer(args, out);
   if (!args.ok()) return args.failure();
   if (!copy.outcome.ok()) return to_failure(args.env(), copy.outcome);
   return queue_work(args.env(), args.value(2), [=] { return copy.run(out); });
@@ -94,12 +94,12 @@ napi_value view(Args& args) {
   return Napi::Value(args.env(), buffer);
 }
 
-// fileStatus(fd, row): size, inode, device, regular, stable inode
+// fileStatus(fd, row): size, inode, device, regular, stable inode, sealed
 napi_value file_status(Args& args) {
   const int fd = args.integer(0);
   const Args::Numbers row = args.numbers(1);
   if (!args.ok()) return args.failure();
-  if (row.count < 5) return to_failure(args.env(), {Refusal::kArgument, 1});
+  if (row.count < 6) return to_failure(args.env(), {Refusal::kArgument, 1});
   const auto found = sys::file_status(fd);
   if (!found.ok()) return to_failure(args.env(), Outcome(found.status()));
   const sys::FileStatus& status = found.value;
@@ -108,6 +108,7 @@ napi_value file_status(Args& args) {
   row.data[2] = static_cast<double>(status.device);
   row.data[3] = status.regular ? 1 : 0;
   row.data[4] = status.stable_inode ? 1 : 0;
+  row.data[5] = status.sealed ? 1 : 0;
   return nullptr;
 }
 

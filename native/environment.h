@@ -8,6 +8,7 @@
 
 namespace memmap {
 
+struct Inbox;
 struct View;
 
 struct Environment {
@@ -19,6 +20,7 @@ struct Environment {
   std::vector<View*> lingering;
   size_t lingering_bytes = 0;
   size_t sweep_at = 5'000;
+  Inbox* inbox = nullptr;  // where its faults are told; inbox.h
 };
 
 }  // namespace memmap

@@ -19,6 +19,10 @@ const char* text_of(Refusal refusal) {
       return "busy";
     case Refusal::kLimit:
       return "limit";
+    case Refusal::kFault:
+      return "fault";
+    case Refusal::kNoWayBack:
+      return "no-way-back";
     case Refusal::kNone:
       break;
   }

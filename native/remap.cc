@@ -6,6 +6,7 @@
 
 #include "books.h"
 #include "buffers.h"
+#include "guarding.h"
 #include "room.h"
 #include "space.h"
 
@@ -106,11 +107,16 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
   if (claim == nullptr || !books::is_whole(*claim, pages))
     return {{Refusal::kForeign, pages.begin}};
   if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, pages.begin, "mremap"}};
+  const Outcome undamaged = guarding::check_undamaged(claims, pages);
+  if (!undamaged.ok()) return {undamaged};
+  watches::Closed closed;
+  guarding::close(claims, pages, closed);
   const Readers readers{claim->viewed, buffers::escaped(environment.env, claims, pages)};
   const Moved grown = grow_in_kernel(pages, length, may_move, readers);
   if (!grown.status.ok() && !grown.destroyed) return {grown.status};
   buffers::detach(environment, *claim, pages);
   Claim shaped = *claim;
+  shaped.watch = nullptr;
   claims.remove(*claim);
   if (grown.left) buffers::retire_zeros(claims, pages);
   if (grown.destroyed) {
@@ -125,7 +131,7 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
   shaped.pages = {grown.at, grown.at + length};
   shaped.viewed = stayed && shaped.viewed;
   books::evict_stale(claims, shaped.pages);
-  claims.add(shaped);
+  guarding::watch(claims.add(shaped), environment);
   return {{}, grown.at};
 }
 
@@ -165,6 +171,11 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
     const Outcome blinded = books::blind(claims, environment, target);
     if (!blinded.ok()) return {blinded};
   }
+  const Outcome undamaged = guarding::check_undamaged(claims, touched);
+  if (!undamaged.ok()) return {undamaged};
+  watches::Closed closed;
+  guarding::close(claims, touched, closed);
+  if (fixed) guarding::close(claims, {request.to, request.to + request.new_length}, closed);
   const bool stays = request.old_length == 0 || (request.flags & kDontUnmap) != 0;
   const bool shrinks = !fixed && !stays && request.new_length < request.old_length;
   const Readers readers{!stays && (source->viewed || buffers::readable_by_others(from)),
@@ -182,6 +193,7 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   Claim placed = *source;
   placed.owner = request.owner;
   placed.views = nullptr;
+  placed.watch = nullptr;
   placed.viewed = false;
   if (!stays) {
     buffers::detach(environment, *source, from);
@@ -202,7 +214,7 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   }
   if (fixed && books::forget(claims, environment, now)) placed.viewed = true;
   books::evict_stale(claims, now);
-  claims.add(placed);
+  guarding::watch(claims.add(placed), environment);
   return {{}, moved.at};
 }
 

@@ -8,6 +8,8 @@
 
 #include "books.h"
 #include "buffers.h"
+#include "guarding.h"
+#include "repair.h"
 #include "room.h"
 
 namespace memmap::space {
@@ -15,6 +17,13 @@ namespace memmap::space {
 namespace {
 
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
+constexpr int kGuardInstall = 102;  // Linux 6.13: the pages can no longer be read
+
+// Advice that only hints; any other may throw away what a private page alone holds.
+bool throws_away(int advice) {
+  constexpr int kHints[] = {MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED};
+  return std::find(std::begin(kHints), std::end(kHints), advice) == std::end(kHints);
+}
 
 // Fresh anonymous memory anywhere: what quarantined memory of the same kind can serve as well.
 bool recyclable(const MapRequest& request) {
@@ -30,6 +39,9 @@ Claim claim_of(Environment& environment, const MapRequest& request, Range pages)
   constexpr int kKind = MAP_PRIVATE | MAP_ANON;
   claim.discardable = (request.flags & kKind) == kKind && request.protection == kReadWrite;
   claim.recyclable = recyclable(request);
+  claim.guarded = request.guarded;
+  claim.safe = claim.discardable || request.safe;
+  claim.protection = request.protection;
   return claim;
 }
 
@@ -51,6 +63,15 @@ Answer<uintptr_t> map_somewhere(const MapRequest& request) {
   return {{}, mapped.value};
 }
 
+Outcome discard_strays(Claims& claims, Range pages) {
+  for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
+       claim = claims.at(claim->pages.end)) {
+    const Outcome discarded = repair::discard_strays(*claim);
+    if (!discarded.ok()) return discarded;
+  }
+  return {};
+}
+
 // The pages are no longer just what mapAnonymous() made, or can no longer be made zero by advice.
 void change(Claims& claims, Range pages, bool discardable) {
   for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
@@ -58,6 +79,16 @@ void change(Claims& claims, Range pages, bool discardable) {
     claim->discardable = claim->discardable && discardable;
     claim->recyclable = false;
   }
+}
+
+// A part of a damaged claim cannot leave it: what the guard keeps is for the whole.
+Outcome whole_if_damaged(Claims& claims, Range pages) {
+  const Outcome undamaged = guarding::check_undamaged(claims, pages);
+  if (undamaged.ok()) return {};
+  const Claim& first = *claims.at(pages.begin);
+  const Claim& last = *claims.at(pages.end - 1);
+  const bool whole = first.pages.begin == pages.begin && last.pages.end == pages.end;
+  return whole ? Outcome() : undamaged;
 }
 
 }  // namespace
@@ -99,6 +130,8 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
   const bool readable = (request.protection & PROT_READ) != 0;
   const bool keepable = readable && books::is_whole(*claims.at(target.begin), target);
   if (keep_views && !keepable) return {Refusal::kArgument, target.begin};
+  const Outcome whole = whole_if_damaged(claims, target);
+  if (!whole.ok()) return whole;
 
   if (!readable) {
     const Outcome blinded = books::blind(claims, environment, target);
@@ -112,6 +145,8 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
   const auto staged = map_somewhere(staging);
   if (!staged.outcome.ok()) return staged.outcome;
   const Range from{staged.value, staged.value + target.size()};
+  watches::Closed closed;
+  guarding::close(claims, target, closed);
   const sys::Status moved = sys::move(from, target.begin);
   if (!moved.ok()) {
     static_cast<void>(sys::unmap(from).ok());
@@ -122,7 +157,10 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
     Claim& kept = claims.isolate(target);
     claim.views = kept.views;
     claim.viewed = kept.viewed;
+    claim.watch = kept.watch;
+    if (claim.watch != nullptr) watches::reset(*claim.watch, claim.protection);
     kept = claim;
+    guarding::watch(kept, environment);
     return {};
   }
   claim.viewed = books::forget(claims, environment, target);
@@ -136,6 +174,8 @@ Answer<bool> unmap(Environment& environment, Range pages) {
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr) return {{Refusal::kForeign, pages.begin}};
   const bool viewed = claim->viewed || buffers::readable_by_others(pages);
+  const Outcome allowed = whole_if_damaged(claims, pages);
+  if (!allowed.ok()) return {allowed};
   // The kernel first: when it refuses, nothing is lost, not even a view.
   // Regions that the kernel had merged come apart when one between them goes.
   const bool whole = books::is_whole(*claim, pages);
@@ -185,20 +225,31 @@ Outcome protect(Environment& environment, Range pages, int protection) {
     const Outcome blinded = books::blind(claims, environment, pages);
     if (!blinded.ok()) return blinded;
   }
+  if (pages.empty()) return sys::protect(pages, protection);
+  const bool writable = (protection & PROT_WRITE) != 0;
+  if (readable && !writable) guarding::watch_all(claims, environment, pages);
+  const Outcome discarded = discard_strays(claims, pages);
+  if (!discarded.ok()) return discarded;
+  watches::Closed closed;
+  guarding::close(claims, pages, closed);
   const sys::Status done = sys::protect(pages, protection);
+  guarding::set_protection(claims, pages, protection, done.ok());
   // Also where it failed: the kernel may have changed the pages before the one it refused.
-  if (!pages.empty()) change(claims, pages, protection == kReadWrite);
+  change(claims, pages, protection == kReadWrite);
   return done;
 }
 
 Outcome advise(Environment& environment, Range pages, int advice) {
-  constexpr int kGuardInstall = 102;  // Linux 6.13: the pages can no longer be read
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
   if (!owned.ok()) return owned;
   if (!pages.empty() && !room::for_more(claims.count(), 2)) {
     return {Refusal::kLimit, pages.begin, "madvise"};
+  }
+  if (throws_away(advice)) {
+    const Outcome undamaged = guarding::check_undamaged(claims, pages);
+    if (!undamaged.ok()) return undamaged;
   }
   const bool unreadable = advice == kGuardInstall && !pages.empty();
   if (unreadable) {
@@ -236,11 +287,20 @@ Outcome check(Environment& environment, Range pages) {
   return books::verify(claims, environment, pages, nullptr);
 }
 
-Outcome check_copy(Environment& environment, Range pages, Range bytes, bool* ordinary) {
+Outcome check_copy(Environment& environment, const Copying& copying, bool* ordinary) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
-  *ordinary = claims.first_in(bytes) == nullptr;
-  return books::verify(claims, environment, pages, nullptr);
+  *ordinary = claims.first_in(copying.bytes) == nullptr;
+  const Outcome owned = books::verify(claims, environment, copying.pages, nullptr);
+  if (!owned.ok()) return owned;
+  const auto use = copying.out ? guarding::Use::kRead : guarding::Use::kWrite;
+  return guarding::check_intact(claims, copying.pages, use);
+}
+
+Outcome check_flushed(Range pages) {
+  Claims& claims = Claims::process();
+  const auto lock = claims.lock();
+  return guarding::check_intact(claims, pages, guarding::Use::kWrite);
 }
 
 void leave(Environment& environment) {

@@ -19,6 +19,8 @@ struct MapRequest {
   uint64_t offset;
   bool exclusive;  // exactly at `address`, and never over anything
   bool inherit;    // keep across fork
+  bool guarded;    // faults under its views are mended
+  bool safe;       // it cannot fault as long as it stays writable: sealed against shrinking
 };
 
 template <typename T>
@@ -66,8 +68,17 @@ Outcome check_split(Environment& environment, Range pages);
 // ok when every page is held by this environment, whoever the owner.
 Outcome check(Environment& environment, Range pages);
 
-// The same for a copy to or from `bytes`. *ordinary: nobody mapped those through memmap.
-Outcome check_copy(Environment& environment, Range pages, Range bytes, bool* ordinary);
+// The same for a copy to or from `bytes`. *ordinary: nobody mapped those through memmap. kFault
+// where what would be read was lost, or what would be written could not reach the file.
+struct Copying {
+  Range pages;
+  Range bytes;
+  bool out;
+};
+Outcome check_copy(Environment& environment, const Copying& copying, bool* ordinary);
+
+// kFault where what was written to a page did not reach its file.
+Outcome check_flushed(Range pages);
 
 // The environment ends: everything it holds is unmapped, or retired where views were handed out.
 void leave(Environment& environment);

@@ -147,7 +147,7 @@ Result<FileStatus> file_status(int fd) {
   struct stat found {};
   if (fstat(fd, &found) != 0) return {{}, errno, "fstat"};
   return {{static_cast<uint64_t>(found.st_size), static_cast<uint64_t>(found.st_dev), found.st_ino,
-           S_ISREG(found.st_mode), false}};
+           S_ISREG(found.st_mode), false, false}};
 }
 
 Status allocate_file(int fd, uint64_t size) {

@@ -2,10 +2,8 @@
 // spelled out with their kernel version.
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -16,6 +14,7 @@
 
 #include <initializer_list>
 
+#include "procmap.h"
 #include "sys.h"
 
 namespace memmap::sys {
@@ -25,28 +24,6 @@ namespace {
 constexpr int kMapFixedNoReplace = 0x100000;  // 4.17
 constexpr int kPopulateRead = 22;             // 5.14
 constexpr int kPopulateWrite = 23;
-
-// struct procmap_query of linux/fs.h, 6.11.
-struct ProcmapQuery {
-  uint64_t size;
-  uint64_t query_flags;
-  uint64_t query_addr;
-  uint64_t vma_start;
-  uint64_t vma_end;
-  uint64_t vma_flags;
-  uint64_t vma_page_size;
-  uint64_t vma_offset;
-  uint64_t inode;
-  uint32_t dev_major;
-  uint32_t dev_minor;
-  uint32_t vma_name_size;
-  uint32_t build_id_size;
-  uint64_t vma_name_addr;
-  uint64_t build_id_addr;
-};
-static_assert(sizeof(ProcmapQuery) == 104);
-constexpr unsigned long kProcmapQuery = _IOWR('f', 17, ProcmapQuery);
-constexpr uint64_t kCoveringOrNext = 0x10;
 
 struct Descriptor {
   int fd;
@@ -66,18 +43,6 @@ int maps_descriptor() {
   return fd;
 }
 
-Region to_region(const ProcmapQuery& query) {
-  int protection = 0;
-  if (query.vma_flags & 1) protection |= PROT_READ;
-  if (query.vma_flags & 2) protection |= PROT_WRITE;
-  if (query.vma_flags & 4) protection |= PROT_EXEC;
-  return {{static_cast<uintptr_t>(query.vma_start), static_cast<uintptr_t>(query.vma_end)},
-          protection,
-          (query.vma_flags & 8) != 0,
-          query.vma_offset,
-          query.inode};
-}
-
 // ENOTTY or EINVAL: this kernel has no PROCMAP_QUERY. ENOENT: nothing at or above the address.
 int query_region(uintptr_t address, Region* region) {
   ProcmapQuery query{};
@@ -87,23 +52,6 @@ int query_region(uintptr_t address, Region* region) {
   if (ioctl(maps_descriptor(), kProcmapQuery, &query) != 0) return errno;
   *region = to_region(query);
   return 0;
-}
-
-bool parse_region(const char* line, Region* region) {
-  unsigned long begin = 0;
-  unsigned long end = 0;
-  unsigned long long offset = 0;
-  unsigned long long inode = 0;
-  char mode[5] = "";
-  if (sscanf(line, "%lx-%lx %4s %llx %*x:%*x %llu", &begin, &end, mode, &offset, &inode) != 5) {
-    return false;
-  }
-  int protection = 0;
-  if (mode[0] == 'r') protection |= PROT_READ;
-  if (mode[1] == 'w') protection |= PROT_WRITE;
-  if (mode[2] == 'x') protection |= PROT_EXEC;
-  *region = {{begin, end}, protection, mode[3] == 's', offset, inode};
-  return true;
 }
 
 // Before 6.11: the text list, a line at a time, with no more memory than this buffer.
@@ -122,8 +70,9 @@ Status regions_from_text(Range range, RegionVisitor visit, void* context) {
     char* line = buffer;
     while (char* newline = strchr(line, '\n')) {
       *newline = '\0';
-      Region region{};
-      if (parse_region(line, &region)) {
+      MapsLine parsed{};
+      if (parse_maps_line(line, &parsed)) {
+        const Region& region = parsed.region;
         if (region.range.begin >= range.end) return {};
         if (region.range.overlaps(range) && !visit(context, region)) return {};
       }
@@ -339,8 +288,11 @@ Result<FileStatus> file_status(int fd) {
   struct stat found {};
   if (fstat(fd, &found) != 0) return {{}, errno, "fstat"};
   const bool regular = S_ISREG(found.st_mode);
-  return {{static_cast<uint64_t>(found.st_size), found.st_dev, found.st_ino, regular,
-           major(found.st_dev) != 0}};
+  const bool on_disk = major(found.st_dev) != 0;
+  const int seals = on_disk || !regular ? -1 : fcntl(fd, F_GET_SEALS);
+  const bool sealed = seals > 0 && (seals & F_SEAL_SHRINK) != 0;
+  return {{static_cast<uint64_t>(found.st_size), found.st_dev, found.st_ino, regular, sealed,
+           on_disk}};
 }
 
 Status allocate_file(int fd, uint64_t size) {

@@ -111,6 +111,7 @@ struct FileStatus {
   uint64_t device;
   uint64_t inode;
   bool regular;
+  bool sealed;        // a memfd that can never become shorter (F_SEAL_SHRINK)
   bool stable_inode;  // the kernel's list shows this very inode number (no overlayfs, no btrfs)
 };
 Result<FileStatus> file_status(int fd);

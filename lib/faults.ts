@@ -1,0 +1,284 @@
+// What the fault guard tells: records of faults, the event, and the way back to the file.
+import { FAULT_KINDS, check, checkLater, native } from './binding.js';
+import { during } from './chunks.js';
+import { FaultError, type FaultKind } from './errors.js';
+import type { Mapping } from './mapping.js';
+import { type MappingRecord, registry } from './record.js';
+
+/** A place of a mapping that could not be read or written as it should. */
+export interface FaultRecord {
+  /**
+   * 'truncated': the file ends before it. 'no-space': the file system has no block for it.
+   * 'io-error': the disk failed. 'read-only': somebody wrote to memory that is read-only.
+   */
+  readonly kind: FaultKind;
+  /** First byte, in the mapping. */
+  readonly offset: number;
+  /** First byte, in the file; 0 for anonymous memory. */
+  readonly fileOffset: bigint;
+  /** Bytes. */
+  readonly length: number;
+  /** Address of the first byte. */
+  readonly address: bigint;
+  /** The thread that met it, by the number that the system has for it (gettid(2)). */
+  readonly thread: number;
+  /** When, in milliseconds as of `Date.now()`: the first of `count`. */
+  readonly time: number;
+  /** How many faults it stands for: one thread's that followed upon one another. */
+  readonly count: number;
+  /** The signal that would have ended the process. */
+  readonly signal: 'SIGBUS' | 'SIGSEGV';
+}
+
+const SIGBUS = process.getBuiltinModule('node:os').constants.signals.SIGBUS;
+
+const ROW = 8;
+
+/** Brings the records of what has happened until now to their mappings, and sees that they are told. */
+export function collectFaults(): void {
+  if (!started) return;
+  const rows = native.takeFaults();
+  for (let row = 0; row < rows.length; row += ROW) enter(rows.subarray(row, row + ROW));
+}
+
+function enter(row: Float64Array): void {
+  const [page = 0, kind = 0, signal = 0, thread = 0, offset = 0, length = 0, count = 0, time = 0] =
+    row;
+  const owner = registry.entryAt(page);
+  const first = Math.max(page, owner?.address ?? page);
+  const last = Math.min(page + length, owner === undefined ? Infinity : endOf(owner));
+  const fault: FaultRecord = Object.freeze({
+    kind: FAULT_KINDS[kind - 1] ?? 'io-error',
+    offset: owner === undefined ? 0 : first - owner.address,
+    fileOffset: BigInt(offset + (first - page)),
+    length: Math.max(0, last - first),
+    address: BigInt(first),
+    thread,
+    time,
+    count,
+    signal: signal === SIGBUS ? 'SIGBUS' : 'SIGSEGV',
+  });
+  if (owner === undefined) {
+    // Its Mapping was collected, and only a transferred ArrayBuffer is left of it.
+    raise(errorOf(fault, undefined));
+    return;
+  }
+  owner.faults.push(fault);
+  for (const met of owner.scopes) met.push(fault);
+  if (owner.untold.push(fault) > 1) return;
+  // Held until it has been told: a Mapping that is collected could not be.
+  owner.hold();
+  untold.add(owner);
+  process.nextTick(tell, owner);
+}
+
+/** Whose faults wait for the next turn. */
+const untold = new Set<MappingRecord>();
+
+const endOf = (record: MappingRecord): number => record.address + record.length;
+
+function raise(error: Error): void {
+  process.nextTick(() => {
+    throw error;
+  });
+}
+
+/** Everything that is not told yet; a fault that nobody listens for is an uncaught exception. */
+function tell(record: MappingRecord): void {
+  const mapping = record.owner;
+  const faults = taken(record);
+  discardStrays(record, faults);
+  const listened = mapping !== undefined && mapping.listenerCount('fault') > 0;
+  // Whoever called guarded() is told by what it throws.
+  if (!listened && record.scopes.size > 0) return;
+  for (const fault of faults) {
+    const error = errorOf(fault, record);
+    if (listened) process.nextTick(emit, mapping, error);
+    else raise(error);
+  }
+}
+
+function taken(record: MappingRecord): readonly FaultRecord[] {
+  const faults = record.untold;
+  record.untold = [];
+  if (untold.delete(record)) record.letGo();
+  return faults;
+}
+
+function emit(mapping: Mapping, error: FaultError): void {
+  if (mapping.listenerCount('fault') === 0) throw error;
+  mapping.emit('fault', error);
+}
+
+/** What was written to read-only memory is thrown away: it shows what it did before. */
+function discardStrays(record: MappingRecord, faults: readonly FaultRecord[]): void {
+  if (record.state !== 'mapped' || !faults.some(({ kind }) => kind === 'read-only')) return;
+  native.discardStrays(record.start, record.end - record.start);
+}
+
+function errorOf(fault: FaultRecord, record: MappingRecord | undefined): FaultError {
+  const { kind, ...where } = fault;
+  return new FaultError(kind, {
+    ...where,
+    path: record?.contents.path,
+    mapping: record?.owner,
+  });
+}
+
+let started = false;
+
+/** Called with the first view of a guarded mapping. */
+export function startGuard(): void {
+  if (started) return;
+  started = true;
+  check(native.startGuard(collectFaults));
+  // Node's own listeners for these events come first, and set the handler of a signal or reset it.
+  process.on('newListener', reinstall);
+  process.on('removeListener', reinstall);
+  // A fault whose turn of the loop never comes is told all the same.
+  process.on('beforeExit', collectFaults);
+  process.on('exit', tellAtExit);
+}
+
+function reinstall(event: string | symbol): void {
+  if (event === 'SIGBUS' || event === 'SIGSEGV') check(native.startGuard(collectFaults));
+}
+
+function tellAtExit(): void {
+  collectFaults();
+  for (const record of [...untold]) {
+    const mapping = record.owner;
+    const [fault] = taken(record);
+    if (fault === undefined) continue;
+    const error = errorOf(fault, record);
+    if (mapping === undefined || mapping.listenerCount('fault') === 0) throw error;
+    mapping.emit('fault', error);
+  }
+}
+
+/** Runs `fn`, and throws when a fault happened in the mapping meanwhile. */
+export function callGuarded<Result>(record: MappingRecord, fn: () => Result): Result {
+  collectFaults();
+  const met: FaultRecord[] = [];
+  record.scopes.add(met);
+  let result: Result;
+  try {
+    result = fn();
+  } catch (error) {
+    leave(record, met, error);
+    throw error;
+  }
+  if (!isThenable(result)) {
+    leave(record, met);
+    return result;
+  }
+  return leaveLater(record, met, result) as Result;
+}
+
+async function leaveLater(
+  record: MappingRecord,
+  met: FaultRecord[],
+  result: PromiseLike<unknown>,
+): Promise<unknown> {
+  let value: unknown;
+  try {
+    value = await result;
+  } catch (error) {
+    leave(record, met, error);
+    throw error;
+  }
+  leave(record, met);
+  return value;
+}
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' &&
+  value !== null &&
+  typeof (value as { then?: unknown }).then === 'function';
+
+/** The end of a guarded call. Throws the first fault it met; what `fn` threw is then its cause. */
+function leave(record: MappingRecord, met: FaultRecord[], cause?: unknown): void {
+  collectFaults();
+  const [fault] = met;
+  if (fault !== undefined) tell(record);
+  record.scopes.delete(met);
+  if (fault === undefined) return;
+  const error = errorOf(fault, record);
+  if (cause !== undefined) error.cause = cause;
+  throw error;
+}
+
+/** Writes what only private pages hold to the file, and gives the pages back to it. */
+export async function repairMapping(record: MappingRecord): Promise<void> {
+  collectFaults();
+  if (record.start === record.end) return;
+  const { start, end } = record;
+  await during(record, 'repair()', () =>
+    checkLater(native.restoreAsync(start, end - start), {
+      ...whereOfFaults(record),
+      hint: 'nothing was lost: repair() again once the file is long enough or its disk has space',
+    }),
+  );
+  // What happened meanwhile has not been repaired.
+  const left = damageOf(record);
+  collectFaults();
+  record.faults = left.length === 0 ? [] : record.faults.filter((fault) => touches(fault, left));
+}
+
+interface Damaged {
+  readonly start: number;
+  readonly end: number;
+}
+
+const touches = ({ address, length }: FaultRecord, damaged: readonly Damaged[]): boolean =>
+  damaged.some(({ start, end }) => Number(address) < end && Number(address) + length > start);
+
+const DAMAGE_ROW = 4;
+
+/** Pages of a mapping that show what the guard put there. */
+export function damageOf({ start, end }: MappingRecord): Damaged[] {
+  if (!started || start === end) return [];
+  const rows = check(native.damaged(start, end - start));
+  const found: Damaged[] = [];
+  for (let row = 0; row < rows.length; row += DAMAGE_ROW) {
+    found.push({ start: rows[row] ?? 0, end: rows[row + 1] ?? 0 });
+  }
+  return found;
+}
+
+/** For the details of an error that may turn out to be a fault. */
+export const whereOfFaults = (record: MappingRecord) => ({
+  address: BigInt(record.address),
+  length: record.length,
+  path: record.contents.path,
+  fileOffset: BigInt(record.contents.fileOffset),
+  mapping: record.owner,
+});
+
+/** Whether our handler is in place, and who relies on it. */
+export interface GuardStatus {
+  /** Whether new mappings are guarded: `configure({ guard })`. */
+  readonly enabled: boolean;
+  /** True while the kernel calls our handler for both signals. */
+  readonly installed: boolean;
+  /** The same for each of the signals. */
+  readonly signals: Readonly<Record<'SIGBUS' | 'SIGSEGV', boolean>>;
+  /** The mappings of this thread whose pages the handler would mend now. */
+  readonly mappings: readonly Mapping[];
+}
+
+export function readGuardStatus(enabled: boolean): GuardStatus {
+  const [, bus = 0, segmentation = 0, ...watched] = native.guardStatus();
+  const mappings = new Set<Mapping>();
+  for (const address of watched) {
+    const owner = registry.entryAt(address)?.owner;
+    if (owner !== undefined) mappings.add(owner);
+  }
+  const signals = { SIGBUS: bus === 1, SIGSEGV: segmentation === 1 };
+  return {
+    enabled,
+    installed: signals.SIGBUS && signals.SIGSEGV,
+    signals,
+    mappings: [...mappings],
+  };
+}

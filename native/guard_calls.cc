@@ -1,0 +1,146 @@
+// The exports of the fault guard: what has happened, and putting it right.
+#include "call.h"
+#include "calls.h"
+#include "fault_guard.h"
+#include "inbox.h"
+#include "repair.h"
+#include "space.h"
+#include "work.h"
+
+namespace memmap::calls {
+
+namespace {
+
+// startGuard(deliver): installs the handler; deliver() is called on this loop after a fault
+napi_value start_guard(Args& args) {
+  Environment& own = args.environment();
+  if (!args.value(0).IsFunction()) return to_failure(args.env(), {Refusal::kArgument, 0});
+  if (own.inbox == nullptr) own.inbox = inbox::make(args.env(), args.value(0));
+  const auto lock = Claims::process().lock();
+  fault_guard::install();
+  return nullptr;
+}
+
+// takeFaults() -> rows of [address, kind, signal, thread, offset, length, count, unix ms], each
+// once
+struct Taking {
+  const Inbox* inbox;
+  std::vector<double> rows;
+};
+void take_from(void* context, Watch& watch) {
+  auto& taking = *static_cast<Taking*>(context);
+  Damage* damage = watch.damage.load();
+  if (damage == nullptr || watch.inbox.load() != taking.inbox) return;
+  watches::Closed closed;
+  closed.add(&watch);
+  for (uint32_t i = 0; i < damage->entry_count.load(); ++i) {
+    const FaultEntry& entry = damage->entries[i];
+    for (const double value :
+         {static_cast<double>(entry.address), static_cast<double>(entry.kind),
+          static_cast<double>(entry.signal), static_cast<double>(entry.thread),
+          static_cast<double>(entry.offset), static_cast<double>(entry.length),
+          static_cast<double>(entry.count), static_cast<double>(entry.unix_ms)}) {
+      taking.rows.push_back(value);
+    }
+  }
+  damage->entry_count = 0;
+  repair::tidy(watch);
+}
+napi_value take_faults(Args& args) {
+  Taking taking{args.environment().inbox, {}};
+  if (taking.inbox != nullptr) {
+    const auto lock = Claims::process().lock();
+    watches::each(take_from, &taking);
+  }
+  return args.numbers(taking.rows);
+}
+
+// The claims of this environment in a range, one after the other.
+template <typename Visit>
+void each_own(Args& args, Range pages, Visit visit) {
+  Claims& claims = Claims::process();
+  for (Claim* claim = claims.first_in(pages); claim != nullptr;) {
+    const uintptr_t end = claim->pages.end;
+    if (claim->environment == &args.environment()) visit(*claim);
+    if (end >= pages.end) return;
+    claim = claims.first_in({end, pages.end});
+  }
+}
+
+// discardStrays(address, length)
+napi_value discard_strays(Args& args) {
+  const Span span = pages_of(args, 0);
+  if (!args.ok()) return args.failure();
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  Outcome outcome;
+  {
+    const auto lock = Claims::process().lock();
+    each_own(args, span.pages, [&](Claim& claim) {
+      if (outcome.ok()) outcome = repair::discard_strays(claim);
+    });
+  }
+  return to_failure(args.env(), outcome);
+}
+
+// restoreAsync(address, length). The caller keeps the range mapped until the promise is settled.
+napi_value restore_async(Args& args) {
+  const Span span = pages_of(args, 0);
+  if (!args.ok()) return args.failure();
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  const void* environment = &args.environment();
+  const Range pages = span.pages;
+  return queue_work(args.env(), Napi::Value(),
+                    [=] { return Done{repair::restore(environment, pages)}; });
+}
+
+// damaged(address, length) -> rows of [begin, end, kind, stray]
+napi_value damaged(Args& args) {
+  const Span span = pages_of(args, 0);
+  if (!args.ok()) return args.failure();
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  std::vector<double> rows;
+  {
+    const auto lock = Claims::process().lock();
+    each_own(args, span.pages, [&](Claim& claim) {
+      Damage* damage = claim.watch == nullptr ? nullptr : claim.watch->damage.load();
+      if (damage == nullptr) return;
+      for (Range rest = claim.pages.intersect(span.pages); !rest.empty();) {
+        const Range run = damage->next_run(rest, rest.size());
+        if (run.empty()) return;
+        const PageState state = damage->state_of(run.begin);
+        rows.insert(rows.end(), {static_cast<double>(run.begin), static_cast<double>(run.end),
+                                 static_cast<double>(state.kind()), state.stray() ? 1.0 : 0.0});
+        rest.begin = run.end;
+      }
+    });
+  }
+  return args.numbers(rows);
+}
+
+// guardStatus() -> [installed once, kernel calls ours for SIGBUS, for SIGSEGV, then the first
+// address of each claim of this environment that has a watch]
+napi_value guard_status(Args& args) {
+  const auto found = fault_guard::installed();
+  std::vector<double> row{found.ever ? 1.0 : 0.0, found.bus ? 1.0 : 0.0,
+                          found.segmentation ? 1.0 : 0.0};
+  {
+    const auto lock = Claims::process().lock();
+    each_own(args, {0, std::numeric_limits<uintptr_t>::max()}, [&](Claim& claim) {
+      if (claim.watch != nullptr) row.push_back(static_cast<double>(claim.pages.begin));
+    });
+  }
+  return args.numbers(row);
+}
+
+}  // namespace
+
+void add_guard_to(Napi::Object exports, Environment* own) {
+  add<start_guard>(exports, "startGuard", own);
+  add<take_faults>(exports, "takeFaults", own);
+  add<discard_strays>(exports, "discardStrays", own);
+  add<restore_async>(exports, "restoreAsync", own);
+  add<damaged>(exports, "damaged", own);
+  add<guard_status>(exports, "guardStatus", own);
+}
+
+}  // namespace memmap::calls

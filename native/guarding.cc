@@ -1,0 +1,96 @@
+#include "guarding.h"
+
+#include <sys/mman.h>
+
+#include "fault_guard.h"
+
+namespace memmap::guarding {
+
+namespace {
+
+template <typename Visit>
+void each_in(Claims& claims, Range pages, Visit visit) {
+  for (Claim* claim = claims.first_in(pages); claim != nullptr;) {
+    const uintptr_t end = claim->pages.end;
+    visit(*claim);
+    if (end >= pages.end) return;
+    claim = claims.first_in({end, pages.end});
+  }
+}
+
+void watch_now(Claim& claim, Environment& own) {
+  if (!claim.guarded || !claim.viewed || claim.watch != nullptr) return;
+  fault_guard::install();
+  claim.watch = watches::add(claim.pages, claim.protection, own.inbox);
+}
+
+// Where the first page is whose state `bad` says so of.
+template <typename Bad>
+Outcome first_bad(Claims& claims, Range pages, Bad bad) {
+  Outcome found;
+  each_in(claims, pages, [&](Claim& claim) {
+    Damage* damage = claim.watch == nullptr ? nullptr : claim.watch->damage.load();
+    if (damage == nullptr || !found.ok()) return;
+    Range rest = claim.pages.intersect(pages);
+    while (!rest.empty()) {
+      const Range run = damage->next_run(rest, rest.size());
+      if (run.empty()) return;
+      if (bad(damage->state_of(run.begin))) {
+        found = {Refusal::kFault, run.begin};
+        return;
+      }
+      rest.begin = run.end;
+    }
+  });
+  return found;
+}
+
+}  // namespace
+
+void watch(Claim& claim, Environment& own) {
+  const bool writable = claim.protection >= 0 && (claim.protection & PROT_WRITE) != 0;
+  if (!claim.safe || !writable) watch_now(claim, own);
+}
+
+void watch_all(Claims& claims, Environment& own, Range pages) {
+  each_in(claims, pages, [&](Claim& claim) { watch_now(claim, own); });
+}
+
+void close(Claims& claims, Range pages, watches::Closed& closed) {
+  each_in(claims, pages, [&](Claim& claim) { closed.add(claim.watch); });
+}
+
+void set_protection(Claims& claims, Range pages, int protection, bool known) {
+  each_in(claims, pages, [&](Claim& claim) {
+    const Range part = claim.pages.intersect(pages);
+    const bool whole = part.begin == claim.pages.begin && part.end == claim.pages.end;
+    if (claim.protection != protection || !known) {
+      claim.protection = whole && known ? protection : kMixedProtection;
+    }
+    if (claim.watch == nullptr) return;
+    claim.watch->protection = claim.protection;
+    Damage* damage = claim.watch->damage.load();
+    if (damage == nullptr || !known) return;
+    for (Range rest = part;;) {
+      const Range run = damage->next_run(rest, rest.size());
+      if (run.empty()) return;
+      const PageState state = damage->state_of(run.begin);
+      damage->set_states(run, PageState::make(state.kind(), protection, state.copied()));
+      rest.begin = run.end;
+    }
+  });
+}
+
+Outcome check_intact(Claims& claims, Range pages, Use use) {
+  return first_bad(claims, pages, [use](PageState state) {
+    // A full disk takes nothing, but what it did not take is here and right.
+    const bool here = use == Use::kRead && state.kind() == FaultKind::kNoSpace;
+    return state.lost() && !here;
+  });
+}
+
+Outcome check_undamaged(Claims& claims, Range pages) {
+  return first_bad(claims, pages, [](PageState) { return true; });
+}
+
+}  // namespace memmap::guarding

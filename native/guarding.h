@@ -1,0 +1,29 @@
+// Which claims are guarded now, and what is refused while one of their pages is damaged. Every
+// function needs the lock of Claims.
+#pragma once
+
+#include "claims.h"
+#include "environment.h"
+#include "failure.h"
+
+namespace memmap::guarding {
+
+// Gives the claim a watch, if it is guarded, has been viewed, and can fault at all.
+void watch(Claim& claim, Environment& own);
+// Before its pages become read-only: the same for every claim in the range.
+void watch_all(Claims& claims, Environment& own, Range pages);
+
+// Keeps the handler away from these pages for as long as `closed` lives.
+void close(Claims& claims, Range pages, watches::Closed& closed);
+
+// The pages now allow something else; where that failed nobody knows what.
+void set_protection(Claims& claims, Range pages, int protection, bool known);
+
+// kFault at the first page whose mapped bytes are lost. For writing, also those where only the way
+// to the file is: what is written would stay here.
+enum class Use { kRead, kWrite };
+Outcome check_intact(Claims& claims, Range pages, Use use);
+// kFault at the first page that is not what was mapped, whatever the reason.
+Outcome check_undamaged(Claims& claims, Range pages);
+
+}  // namespace memmap::guarding

@@ -1,0 +1,27 @@
+// From a signal handler to the event loop of the thread that owns the mapping.
+//
+//   handler: post() -> mark, ring -> the bell thread -> napi_threadsafe_function -> JavaScript
+//
+// A threadsafe function takes locks, which a handler must not: so a thread that does nothing else
+// hears the bell. It starts with the first inbox and ends with the process.
+#pragma once
+
+#include <node_api.h>
+
+namespace memmap {
+
+struct Inbox;
+
+namespace inbox {
+
+// An inbox whose letters call `deliver` on this thread's loop, without keeping the loop alive.
+// Null when it cannot be made. Never freed: a handler may hold it.
+Inbox* make(napi_env env, napi_value deliver);
+// Its environment ends. Letters are no longer brought.
+void close(Inbox* inbox);
+
+// For the handler.
+void post(Inbox& inbox);
+
+}  // namespace inbox
+}  // namespace memmap

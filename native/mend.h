@@ -1,0 +1,24 @@
+// Puts a page where an access has just failed. Runs in a signal handler, in the turn of the watch:
+// everything here is system calls and arithmetic. Must not know Node-API or the lock of Claims.
+#pragma once
+
+#include "sys/in_signal.h"
+#include "watches.h"
+
+namespace memmap::mend {
+
+// What is to be done with the signal.
+enum class Verdict {
+  kMended,   // a page was put in and an entry written: tell somebody
+  kAgain,    // nothing to do: the instruction will succeed now
+  kForeign,  // not ours after all
+};
+
+void prepare();  // outside of the handler, once
+
+// SIGBUS: the kernel could not get the page from its file.
+Verdict lost_page(Watch& watch, const sys::in_signal::Attempt& attempt);
+// SIGSEGV: the page does not allow it.
+Verdict stray_write(Watch& watch, const sys::in_signal::Attempt& attempt);
+
+}  // namespace memmap::mend

@@ -1,0 +1,310 @@
+#include "repair.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <memory>
+#include <new>
+
+#include "sys/in_signal.h"
+
+namespace memmap::repair {
+
+namespace {
+
+// As much as is mended with the handler kept away: other threads that fault wait for it.
+constexpr size_t kPiece = size_t{256} << 10;
+constexpr int kReadWrite = PROT_READ | PROT_WRITE;
+
+struct Piece {
+  Claim* claim;
+  Watch* watch;
+  Damage* damage;
+  Range pages;
+  PageState state;
+};
+
+// What is mapped, ready to be moved into its place: more of the file before it comes with it.
+struct Staged {
+  Range all;
+  Range pages;
+
+  [[nodiscard]] bool ok() const { return !pages.empty(); }
+  void drop() const {
+    if (!all.empty()) static_cast<void>(sys::unmap(all).ok());
+  }
+  // What came with the pages, once those have left.
+  void drop_rest() const {
+    if (all.begin < pages.begin) static_cast<void>(sys::unmap({all.begin, pages.begin}).ok());
+  }
+};
+
+Staged stage(const Piece& piece) {
+  const Damage& damage = *piece.damage;
+  const Range pages = piece.pages;
+  if (damage.shared) {
+    if (damage.anchor == 0) return {};
+    const size_t before = pages.begin - damage.anchor_of;
+    constexpr int kMayMove = 1;
+    const auto more = sys::remap(damage.anchor, 0, before + pages.size(), kMayMove, 0);
+    if (!more.ok()) return {};
+    const Range all{more.value, more.value + before + pages.size()};
+    return {all, {all.begin + before, all.end}};
+  }
+  if (damage.shadow == 0) return {};
+  const uintptr_t begin = damage.shadow + (pages.begin - damage.pages.begin);
+  return {{}, {begin, begin + pages.size()}};
+}
+
+// Private pages left their place among those that were moved away.
+void reserve_again(Range pages) {
+  constexpr int kReservation = MAP_PRIVATE | MAP_ANON | MAP_NORESERVE;
+  static_cast<void>(
+      sys::map_exclusive(pages.begin, pages.size(), PROT_NONE, kReservation, -1, 0).ok());
+}
+
+Outcome put_back(const Piece& piece, const Staged& staged) {
+  const sys::Status allowed = sys::protect(staged.pages, piece.state.protection());
+  if (!allowed.ok()) return allowed;
+  const sys::Status moved = sys::move(staged.pages, piece.pages.begin);
+  if (!moved.ok()) return moved;
+  staged.drop_rest();
+  if (!piece.damage->shared) reserve_again(staged.pages);
+  piece.damage->set_states(piece.pages, {});
+  return {};
+}
+
+// The pages themselves were written to: what was kept of them is copied back.
+Outcome discard_private(const Piece& piece, const Staged& kept) {
+  const Range pages = piece.pages;
+  const auto copied = sys::copy(pages.data(), kept.pages.data(), pages.size(), false);
+  if (!copied.ok()) return copied.status();
+  const sys::Status allowed = sys::protect(pages, piece.state.protection());
+  if (!allowed.ok()) return allowed;
+  piece.damage->set_states(pages, {});
+  return {};
+}
+
+Outcome discard(const Piece& piece) {
+  const Staged staged = stage(piece);
+  if (!staged.ok()) return {Refusal::kNoWayBack, piece.pages.begin};
+  if (!piece.damage->shared) return discard_private(piece, staged);
+  const Outcome done = put_back(piece, staged);
+  if (!done.ok()) staged.drop();
+  return done;
+}
+
+// The page was lost before it was written to: it is lost again, and empty.
+Outcome discard_in_lost(const Piece& piece) {
+  const sys::Status blank = sys::overlay_zero(piece.pages);
+  if (!blank.ok()) return blank;
+  const sys::Status allowed = sys::protect(piece.pages, piece.state.protection());
+  if (!allowed.ok()) return allowed;
+  PageState state = piece.state;
+  state.bits &= static_cast<uint8_t>(~PageState::kStray);
+  piece.damage->set_states(piece.pages, state);
+  return {};
+}
+
+// Where the private pages differ from what they started as, their bytes go to the staged ones.
+class Writer {
+ public:
+  explicit Writer(const Piece& piece)
+      : piece_(piece),
+        ours_(new (std::nothrow) uint8_t[sys::page_size()]),
+        theirs_(new (std::nothrow) uint8_t[sys::page_size()]) {}
+
+  Outcome write(const Staged& staged) {
+    const size_t page = sys::page_size();
+    if (ours_ == nullptr || theirs_ == nullptr) return sys::Status{ENOMEM, "malloc"};
+    for (size_t at = 0; at < piece_.pages.size(); at += page) {
+      const Outcome written = write_page(piece_.pages.begin + at, staged.pages.begin + at);
+      if (!written.ok()) return written;
+    }
+    return {};
+  }
+
+ private:
+  Outcome write_page(uintptr_t from, uintptr_t to) {
+    const size_t page = sys::page_size();
+    const auto taken = sys::copy(ours_.get(), reinterpret_cast<void*>(from), page, true);
+    if (!taken.ok()) return taken.status();
+    // A copy started as what the page showed; everything else started as zeros.
+    const bool copied = piece_.state.copied();
+    if (copied) {
+      const auto shown = sys::copy(theirs_.get(), reinterpret_cast<void*>(to), page, true);
+      if (!shown.ok()) return {Refusal::kFault, from};
+    }
+    bool writable = false;
+    for (size_t i = 0; i < page;) {
+      if (!differs(i, copied)) {
+        ++i;
+        continue;
+      }
+      size_t end = i + 1;
+      while (end < page && differs(end, copied)) ++end;
+      if (!reaches(from + end)) return {Refusal::kFault, from};
+      // Blocks first: a full disk says so here.
+      if (!writable && !sys::populate({to, to + page}, true).ok()) return {Refusal::kFault, from};
+      writable = true;
+      const auto put =
+          sys::copy(reinterpret_cast<void*>(to + i), ours_.get() + i, end - i, false);
+      if (!put.ok()) return {Refusal::kFault, from};
+      i = end;
+    }
+    return {};
+  }
+
+  // Bytes of the last page that lie beyond the end of the file would be taken, and lost.
+  [[nodiscard]] bool reaches(uintptr_t end) const {
+    const Damage& damage = *piece_.damage;
+    if (damage.anonymous || damage.path[0] == '\0' || !damage.shared) return true;
+    const auto now = sys::in_signal::named(damage.path);
+    const bool same = now.found && now.device == damage.device && now.inode == damage.inode;
+    return !same || now.size >= damage.file_offset + (end - damage.pages.begin);
+  }
+
+  [[nodiscard]] bool differs(size_t i, bool copied) const {
+    return ours_[i] != (copied ? theirs_[i] : 0);
+  }
+
+  const Piece& piece_;
+  std::unique_ptr<uint8_t[]> ours_;
+  std::unique_ptr<uint8_t[]> theirs_;
+};
+
+// The handler is kept away, and nobody can write to the pages: what is read of them is all.
+Outcome give_back(const Piece& piece, const Staged& staged) {
+  const bool writable = (piece.state.protection() & PROT_WRITE) != 0;
+  if (writable) {
+    const sys::Status frozen = sys::protect(piece.pages, PROT_READ);
+    if (!frozen.ok()) return frozen;
+    Outcome written;
+    const sys::Status opened = sys::protect(staged.pages, kReadWrite);
+    if (opened.ok()) {
+      written = Writer(piece).write(staged);
+    } else {
+      written = opened;
+    }
+    if (!written.ok()) {
+      static_cast<void>(sys::protect(piece.pages, piece.state.protection()).ok());
+      return written;
+    }
+  }
+  return put_back(piece, staged);
+}
+
+bool next_piece(Claim& claim, Range pages, size_t most, Piece* piece) {
+  if (claim.watch == nullptr) return false;
+  Damage* damage = claim.watch->damage.load();
+  if (damage == nullptr) return false;
+  // Private pages were moved away one by one, and only whole regions can be moved back.
+  const Range run = damage->next_run(pages, damage->shared ? most : sys::page_size());
+  if (run.empty()) return false;
+  *piece = {&claim, claim.watch, damage, run, damage->state_of(run.begin)};
+  return true;
+}
+
+// The first damaged piece of the environment's claims in the range.
+bool first_piece(Claims& claims, const void* environment, Range pages, Piece* piece) {
+  for (Claim* claim = claims.first_in(pages); claim != nullptr;) {
+    const Range part = claim->pages.intersect(pages);
+    if (claim->environment == environment && next_piece(*claim, part, kPiece, piece)) return true;
+    if (claim->pages.end >= pages.end) return false;
+    claim = claims.first_in({claim->pages.end, pages.end});
+  }
+  return false;
+}
+
+Outcome restore_piece(Claims& claims, const void* environment, const Piece& found) {
+  // Reading the pages in may take a while: without the lock, on a mapping of the same file.
+  const Staged staged = [&] {
+    const auto lock = claims.lock();
+    Claim* claim = claims.at(found.pages.begin);
+    const bool same = claim != nullptr && claim->environment == environment &&
+                      claim->watch == found.watch && claim->watch->damage.load() == found.damage;
+    return same ? stage(found) : Staged{};
+  }();
+  if (!staged.ok()) return {Refusal::kNoWayBack, found.pages.begin};
+  if (!sys::populate(staged.pages, false).ok()) {
+    staged.drop();
+    return {Refusal::kFault, found.pages.begin};
+  }
+  const auto lock = claims.lock();
+  Claim* claim = claims.at(found.pages.begin);
+  Piece piece;
+  if (claim == nullptr || claim->watch != found.watch ||
+      !next_piece(*claim, found.pages, found.pages.size(), &piece)) {
+    staged.drop();
+    return {};
+  }
+  watches::Closed closed;
+  closed.add(claim->watch);
+  const bool same = piece.damage == found.damage && piece.pages.begin == found.pages.begin &&
+                    piece.pages.end == found.pages.end && piece.state.bits == found.state.bits;
+  const Outcome done = same ? give_back(piece, staged) : Outcome();
+  if (!same || !done.ok()) staged.drop();
+  return done;
+}
+
+}  // namespace
+
+void tidy(Watch& watch) {
+  Damage* damage = watch.damage.load();
+  if (damage == nullptr || damage->entry_count.load() != 0) return;
+  if (!damage->next_run(damage->pages, sys::page_size()).empty()) return;
+  watches::forget_damage(watch);
+}
+
+Outcome discard_strays(Claim& claim) {
+  if (claim.watch == nullptr || claim.watch->damage.load() == nullptr) return {};
+  watches::Closed closed;
+  closed.add(claim.watch);
+  Range rest = claim.pages;
+  Piece piece;
+  while (!rest.empty() && next_piece(claim, rest, rest.size(), &piece)) {
+    rest.begin = piece.pages.end;
+    Outcome done;
+    if (piece.state.kind() == FaultKind::kReadOnly) {
+      done = discard(piece);
+    } else if (piece.state.stray()) {
+      done = discard_in_lost(piece);
+    }
+    if (!done.ok()) return done;
+  }
+  return {};
+}
+
+Outcome restore(const void* environment, Range pages) {
+  Claims& claims = Claims::process();
+  Range rest = pages;
+  for (;;) {
+    Piece piece;
+    Outcome strays;
+    {
+      const auto lock = claims.lock();
+      if (!first_piece(claims, environment, rest, &piece)) break;
+      const bool stray = piece.state.stray() || piece.state.kind() == FaultKind::kReadOnly;
+      if (stray) {
+        strays = discard_strays(*piece.claim);
+        if (!strays.ok()) return strays;
+        continue;
+      }
+    }
+    const Outcome done = restore_piece(claims, environment, piece);
+    if (!done.ok()) return done;
+  }
+  const auto lock = claims.lock();
+  for (Claim* claim = claims.first_in(pages); claim != nullptr;) {
+    if (claim->watch != nullptr) {
+      watches::Closed closed;
+      closed.add(claim->watch);
+      tidy(*claim->watch);
+    }
+    if (claim->pages.end >= pages.end) break;
+    claim = claims.first_in({claim->pages.end, pages.end});
+  }
+  return {};
+}
+
+}  // namespace memmap::repair
