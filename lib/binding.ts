@@ -218,7 +218,7 @@ function faultAt(page: number, details: ErrorDetails): FaultError {
     ...rest,
     address: address + BigInt(into),
     length: pageSize,
-    offset: into,
+    offset: (details.offset ?? 0) + into,
     fileOffset: fileOffset === undefined ? undefined : fileOffset + BigInt(into),
   });
 }

@@ -59,11 +59,11 @@ export class MapError extends Error {
   /** What to do about it. */
   declare readonly hint?: string;
 
-  constructor(errno: number, syscall: string, details: ErrorDetails = {}, own?: OwnWords) {
+  constructor(errno: number, syscall: string, details: ErrorDetails & Partial<OwnWords> = {}) {
     const [code, text] = getSystemErrorMap().get(errno) ?? [`errno ${String(-errno)}`, 'unknown'];
     const where = details.path === undefined ? '' : ` '${details.path}'`;
-    super(own?.message ?? withHint(`${code}: ${text}, ${syscall}${where}`, details.hint));
-    this.code = own?.code ?? code;
+    super(details.message ?? withHint(`${code}: ${text}, ${syscall}${where}`, details.hint));
+    this.code = details.code ?? code;
     this.errno = errno;
     this.syscall = syscall;
     Object.assign(this, present(details));
@@ -122,7 +122,7 @@ export class FaultError extends MapError {
     const what = length === undefined ? '' : `: ${String(length)} bytes`;
     const at = fileOffset === undefined ? '' : ` at ${String(fileOffset)}`;
     const message = withHint(`ERR_MEMMAP_FAULT: ${text}${what}${at}${where}`, hint);
-    super(errnoOf(errno), 'page_fault', details, { code: 'ERR_MEMMAP_FAULT', message });
+    super(errnoOf(errno), 'page_fault', { ...details, code: 'ERR_MEMMAP_FAULT', message });
     this.kind = kind;
   }
 }

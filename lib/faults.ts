@@ -1,7 +1,7 @@
 // What the fault guard tells: records of faults, the event, and the way back to the file.
 import { FAULT_KINDS, check, checkLater, native } from './binding.js';
 import { during } from './chunks.js';
-import { FaultError, type FaultKind } from './errors.js';
+import { type ErrorDetails, FaultError, type FaultKind } from './errors.js';
 import type { Mapping } from './mapping.js';
 import { type MappingRecord, registry } from './record.js';
 
@@ -238,7 +238,9 @@ const DAMAGE_ROW = 4;
 /** Pages of a mapping that show what the guard put there. */
 export function damageOf({ start, end }: MappingRecord): Damaged[] {
   if (!started || start === end) return [];
-  const rows = check(native.damaged(start, end - start));
+  const rows = native.damaged(start, end - start);
+  // A page of it was unmapped behind our back.
+  if (!(rows instanceof Float64Array)) return [];
   const found: Damaged[] = [];
   for (let row = 0; row < rows.length; row += DAMAGE_ROW) {
     found.push({ start: rows[row] ?? 0, end: rows[row + 1] ?? 0 });
@@ -247,7 +249,7 @@ export function damageOf({ start, end }: MappingRecord): Damaged[] {
 }
 
 /** For the details of an error that may turn out to be a fault. */
-export const whereOfFaults = (record: MappingRecord) => ({
+export const whereOfFaults = (record: MappingRecord): ErrorDetails => ({
   address: BigInt(record.address),
   length: record.length,
   path: record.contents.path,

@@ -22,6 +22,7 @@ export function bytesOf(source: unknown): Uint8Array {
 const details = (record: MappingRecord, offset: number, length: number) => ({
   address: BigInt(record.address) + BigInt(offset),
   length,
+  offset,
   path: record.contents.path,
   fileOffset: BigInt(record.contents.fileOffset) + BigInt(offset),
 });

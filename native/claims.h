@@ -37,7 +37,7 @@ struct Claim {
   bool safe = false;         // it cannot fault while it is writable
   int protection = kMixedProtection;
   Watch* watch = nullptr;  // guarded, and viewed
-  View* views = nullptr;     // those whose ArrayBuffer is still attached, as far as we know
+  View* views = nullptr;   // those whose ArrayBuffer is still attached, as far as we know
 };
 
 // Every member function needs the lock.

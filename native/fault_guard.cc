@@ -25,7 +25,7 @@ constexpr size_t kCount = sizeof kSignals / sizeof kSignals[0];
 // somebody else was on top in between: the two slots of each take turns, so that a handler never
 // reads one that is being written.
 struct Before {
-  struct sigaction actions[2] {};
+  struct sigaction actions[2]{};
   std::atomic<unsigned> current{0};
   [[nodiscard]] const struct sigaction& action() const { return actions[current.load() & 1]; }
 };

@@ -14,7 +14,7 @@ void install();
 
 struct Installed {
   bool ever;
-  bool bus;           // the kernel calls ours
+  bool bus;  // the kernel calls ours
   bool segmentation;
 };
 Installed installed();

@@ -1,4 +1,5 @@
 // The exports of the fault guard: what has happened, and putting it right.
+#include "books.h"
 #include "call.h"
 #include "calls.h"
 #include "fault_guard.h"
@@ -74,10 +75,13 @@ napi_value discard_strays(Args& args) {
   if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
   Outcome outcome;
   {
-    const auto lock = Claims::process().lock();
-    each_own(args, span.pages, [&](Claim& claim) {
-      if (outcome.ok()) outcome = repair::discard_strays(claim);
-    });
+    Claims& claims = Claims::process();
+    const auto lock = claims.lock();
+    outcome = books::verify(claims, args.environment(), span.pages, nullptr);
+    if (outcome.ok())
+      each_own(args, span.pages, [&](Claim& claim) {
+        if (outcome.ok()) outcome = repair::discard_strays(claim);
+      });
   }
   return to_failure(args.env(), outcome);
 }
@@ -87,6 +91,8 @@ napi_value restore_async(Args& args) {
   const Span span = pages_of(args, 0);
   if (!args.ok()) return args.failure();
   if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  const Outcome owned = space::check(args.environment(), span.pages);
+  if (!owned.ok()) return to_failure(args.env(), owned);
   const void* environment = &args.environment();
   const Range pages = span.pages;
   return queue_work(args.env(), Napi::Value(),
@@ -98,6 +104,8 @@ napi_value damaged(Args& args) {
   const Span span = pages_of(args, 0);
   if (!args.ok()) return args.failure();
   if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  const Outcome owned = space::check(args.environment(), span.pages);
+  if (!owned.ok()) return to_failure(args.env(), owned);
   std::vector<double> rows;
   {
     const auto lock = Claims::process().lock();

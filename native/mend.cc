@@ -104,7 +104,8 @@ void widen(Damage& damage, Range range) {
   damage.last = empty ? range.end : std::max(damage.last.load(), range.end);
 }
 
-// One entry for what one thread met in a row; when there are too many, the last stands for the rest.
+// One entry for what one thread met in a row; when there are too many, the last stands for the
+// rest.
 void note(Damage& damage, Range range, FaultKind kind, int signal) {
   const uint32_t count = damage.entry_count.load();
   const int thread = signal_safe::thread_id();
@@ -122,8 +123,14 @@ void note(Damage& damage, Range range, FaultKind kind, int signal) {
       return;
     }
   }
-  damage.entries[count] = {kind, signal, thread, range.begin, offset_of(damage, range.begin),
-                           range.size(), 1, signal_safe::unix_ms()};
+  damage.entries[count] = {kind,
+                           signal,
+                           thread,
+                           range.begin,
+                           offset_of(damage, range.begin),
+                           range.size(),
+                           1,
+                           signal_safe::unix_ms()};
   damage.entry_count = count + 1;
 }
 

@@ -35,7 +35,8 @@ struct Staged {
   }
   // What came with the pages, once those have left.
   void drop_rest() const {
-    if (all.begin < pages.begin) static_cast<void>(sys::unmap({all.begin, pages.begin}).ok());
+    if (!all.empty() && all.begin < pages.begin)
+      static_cast<void>(sys::unmap({all.begin, pages.begin}).ok());
   }
 };
 
@@ -111,8 +112,8 @@ class Writer {
  public:
   explicit Writer(const Piece& piece)
       : piece_(piece),
-        ours_(new (std::nothrow) uint8_t[sys::page_size()]),
-        theirs_(new (std::nothrow) uint8_t[sys::page_size()]) {}
+        ours_(new(std::nothrow) uint8_t[sys::page_size()]),
+        theirs_(new(std::nothrow) uint8_t[sys::page_size()]) {}
 
   Outcome write(const Staged& staged) {
     const size_t page = sys::page_size();
@@ -147,8 +148,7 @@ class Writer {
       // Blocks first: a full disk says so here.
       if (!writable && !sys::populate({to, to + page}, true).ok()) return {Refusal::kFault, from};
       writable = true;
-      const auto put =
-          sys::copy(reinterpret_cast<void*>(to + i), ours_.get() + i, end - i, false);
+      const auto put = sys::copy(reinterpret_cast<void*>(to + i), ours_.get() + i, end - i, false);
       if (!put.ok()) return {Refusal::kFault, from};
       i = end;
     }

@@ -60,17 +60,17 @@ struct Damage {
   static constexpr size_t kEntries = 32;
   static constexpr size_t kPath = 1024;
 
-  Range pages;           // that the states are of
-  size_t bytes;          // of this block itself
-  size_t unit;           // the page size of what is mapped
+  Range pages;   // that the states are of
+  size_t bytes;  // of this block itself
+  size_t unit;   // the page size of what is mapped
   bool shared;
   bool anonymous;        // no file is behind it
   uint64_t file_offset;  // of the first byte of `pages`
   uintptr_t anchor;      // shared: one more page of the file, that of anchor_of. 0: none
   uintptr_t anchor_of;
-  uintptr_t shadow;      // private: a reservation as long as `pages`, for what was moved away
-  size_t islands;        // pages that were mended one by one
-  uint64_t device;       // of the file that `path` was the name of; only if it is not ""
+  uintptr_t shadow;  // private: a reservation as long as `pages`, for what was moved away
+  size_t islands;    // pages that were mended one by one
+  uint64_t device;   // of the file that `path` was the name of; only if it is not ""
   uint64_t inode;
   std::atomic<uintptr_t> first;  // what is damaged lies between these; empty when nothing is
   std::atomic<uintptr_t> last;

@@ -3,11 +3,14 @@ import * as memmap from '../lib/index.js';
 
 it('exports what users rely on, and nothing by accident', () => {
   expect(Object.keys(memmap).sort()).toEqual([
+    'FaultError',
     'MapError',
     'MappedMemory',
     'Mapping',
     'allocationGranularity',
+    'configure',
     'constants',
+    'guardStatus',
     'mapAnonymous',
     'mapFile',
     'mapFileSync',

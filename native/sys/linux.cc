@@ -291,8 +291,8 @@ Result<FileStatus> file_status(int fd) {
   const bool on_disk = major(found.st_dev) != 0;
   const int seals = on_disk || !regular ? -1 : fcntl(fd, F_GET_SEALS);
   const bool sealed = seals > 0 && (seals & F_SEAL_SHRINK) != 0;
-  return {{static_cast<uint64_t>(found.st_size), found.st_dev, found.st_ino, regular, sealed,
-           on_disk}};
+  return {
+      {static_cast<uint64_t>(found.st_size), found.st_dev, found.st_ino, regular, sealed, on_disk}};
 }
 
 Status allocate_file(int fd, uint64_t size) {

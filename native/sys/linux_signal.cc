@@ -1,5 +1,6 @@
 // What the fault guard may call in its handler, on Linux.
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -110,7 +111,7 @@ bool look_through_text(uintptr_t address, Behind* found, char* path, size_t path
 bool copy_by_pipe(char* to, const char* from, size_t length) {
   int ends[2];
   if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return false;
-  constexpr size_t kChunk = 4096;  // fits an empty pipe
+  constexpr size_t kChunk = PIPE_BUF;  // fits an empty pipe
   bool good = true;
   for (size_t done = 0; done < length && good;) {
     const size_t want = length - done < kChunk ? length - done : kChunk;

@@ -23,7 +23,7 @@ const start = () => {
   bases.length = 0;
   views.length = 0;
   for (let owner = 1; owner <= 4; owner++) {
-    const base = native.map(owner, 0, 4 * P, 3, owner % 2 ? ANON : SHARED, -1, 0, false, false);
+    const base = native.map(owner, 0, 4 * P, 3, owner % 2 ? ANON : SHARED, -1, 0, 0, false);
     bases.push(base);
     views.push(native.view(base, 0, 4 * P), native.view(base, P - 3, 6));
   }
