@@ -16,9 +16,11 @@ namespace {
 napi_value start_guard(Args& args) {
   Environment& own = args.environment();
   if (!args.value(0).IsFunction()) return to_failure(args.env(), {Refusal::kArgument, 0});
+  {
+    const auto lock = Claims::process().lock();
+    fault_guard::install();
+  }
   if (own.inbox == nullptr) own.inbox = inbox::make(args.env(), args.value(0));
-  const auto lock = Claims::process().lock();
-  fault_guard::install();
   return nullptr;
 }
 
