@@ -186,7 +186,7 @@ function toError(failure: Failure, details: ErrorDetails): Error {
       return misuse('UNSUPPORTED', 'nothing is left that could show what was mapped there', {
         ...details,
         address: at,
-        hint: 'this kernel cannot keep private pages of a file apart (Linux 5.13 can): map it again',
+        hint: 'private pages of a file need Linux 5.13, huge pages cannot at all: map it again',
       });
     case 'argument':
       return misuse('ARGUMENT', `the addon refused argument ${String(at)}`, details);

@@ -122,8 +122,11 @@ export class FaultError extends MapError {
     const what = length === undefined ? '' : `: ${String(length)} bytes`;
     const at = fileOffset === undefined ? '' : ` at ${String(fileOffset)}`;
     const message = withHint(`ERR_MEMMAP_FAULT: ${text}${what}${at}${where}`, hint);
-    super(errnoOf(errno), 'page_fault', { ...details, code: 'ERR_MEMMAP_FAULT', message });
+    const { mapping, ...shown } = details;
+    super(errnoOf(errno), 'page_fault', { ...shown, code: 'ERR_MEMMAP_FAULT', message });
     this.kind = kind;
+    // Not for console.log, which would show its inside.
+    if (mapping !== undefined) Object.defineProperty(this, 'mapping', { value: mapping });
   }
 }
 

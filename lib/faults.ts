@@ -1,4 +1,7 @@
 // What the fault guard tells: records of faults, the event, and the way back to the file.
+import { writeSync } from 'node:fs';
+import { inspect } from 'node:util';
+import { isMainThread } from 'node:worker_threads';
 import { FAULT_KINDS, check, checkLater, native } from './binding.js';
 import { during } from './chunks.js';
 import { type ErrorDetails, FaultError, type FaultKind } from './errors.js';
@@ -60,7 +63,7 @@ function enter(row: Float64Array): void {
   });
   if (owner === undefined) {
     // Its Mapping was collected, and only a transferred ArrayBuffer is left of it.
-    raise(errorOf(fault, undefined));
+    raise(errorOf(fault, undefined, undefined));
     return;
   }
   owner.faults.push(fault);
@@ -92,7 +95,7 @@ function tell(record: MappingRecord): void {
   // Whoever called guarded() is told by what it throws.
   if (!listened && record.scopes.size > 0) return;
   for (const fault of faults) {
-    const error = errorOf(fault, record);
+    const error = errorOf(fault, record, mapping);
     if (listened) process.nextTick(emit, mapping, error);
     else raise(error);
   }
@@ -116,12 +119,16 @@ function discardStrays(record: MappingRecord, faults: readonly FaultRecord[]): v
   native.discardStrays(record.start, record.end - record.start);
 }
 
-function errorOf(fault: FaultRecord, record: MappingRecord | undefined): FaultError {
+function errorOf(
+  fault: FaultRecord,
+  record: MappingRecord | undefined,
+  mapping: Mapping | undefined,
+): FaultError {
   const { kind, ...where } = fault;
   return new FaultError(kind, {
     ...where,
     path: record?.contents.path,
-    mapping: record?.owner,
+    mapping,
   });
 }
 
@@ -146,14 +153,25 @@ function reinstall(event: string | symbol): void {
 
 function tellAtExit(): void {
   collectFaults();
+  const unheard: FaultError[] = [];
   for (const record of [...untold]) {
     const mapping = record.owner;
-    const [fault] = taken(record);
-    if (fault === undefined) continue;
-    const error = errorOf(fault, record);
-    if (mapping === undefined || mapping.listenerCount('fault') === 0) throw error;
-    mapping.emit('fault', error);
+    for (const fault of taken(record)) {
+      const error = errorOf(fault, record, mapping);
+      if (mapping === undefined || mapping.listenerCount('fault') === 0) unheard.push(error);
+      else mapping.emit('fault', error);
+    }
   }
+  for (const error of unheard) failAtExit(error);
+}
+
+/** Thrown here it would keep the listeners of 'exit' that come later from being called. */
+function failAtExit(error: FaultError): void {
+  if (!isMainThread) throw error;
+  const events: NodeJS.EventEmitter = process;
+  if (events.emit('uncaughtException', error, 'uncaughtException')) return;
+  writeSync(2, `Uncaught ${inspect(error)}\n`);
+  process.exitCode = 1;
 }
 
 /** Runs `fn`, and throws when a fault happened in the mapping meanwhile. */
@@ -200,10 +218,11 @@ const isThenable = (value: unknown): value is PromiseLike<unknown> =>
 function leave(record: MappingRecord, met: FaultRecord[], cause?: unknown): void {
   collectFaults();
   const [fault] = met;
+  const mapping = record.owner;
   if (fault !== undefined) tell(record);
   record.scopes.delete(met);
   if (fault === undefined) return;
-  const error = errorOf(fault, record);
+  const error = errorOf(fault, record, mapping);
   if (cause !== undefined) error.cause = cause;
   throw error;
 }

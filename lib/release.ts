@@ -3,6 +3,7 @@ import { check, native } from './binding.js';
 import { inside } from './inside.js';
 import { disown, reapLater } from './lifetime.js';
 import { type Span } from './page.js';
+import { whereOf } from './ranges.js';
 import { MappingRecord } from './record.js';
 
 /** Unmaps a whole mapping. */
@@ -12,19 +13,19 @@ export function releaseAll(record: MappingRecord): void {
     record.state = 'unmapped';
     return;
   }
-  const retired = unmapPages(start, end);
+  const retired = unmapPages(record, start, end);
   disown(record, 'unmapped');
   if (retired) reapLater();
 }
 
-function unmapPages(start: number, end: number): boolean {
+function unmapPages(record: MappingRecord, start: number, end: number): boolean {
   const answer = native.unmap(start, end - start);
-  return typeof answer === 'boolean' ? answer : check(answer, { address: BigInt(start) });
+  return typeof answer === 'boolean' ? answer : check(answer, whereOf(record));
 }
 
 /** Unmaps a part of a mapping: pages [start, end) of it. */
 export function releasePart(record: MappingRecord, start: number, end: number): void {
-  const retired = unmapPages(start, end);
+  const retired = unmapPages(record, start, end);
   carve(record, { start, end }, 'unmapped');
   if (retired) reapLater();
 }

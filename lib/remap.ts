@@ -14,6 +14,7 @@ import {
   victimsIn,
 } from './owned.js';
 import { type Span, roundUp } from './page.js';
+import { whereOf } from './ranges.js';
 import { MappingRecord, type ProtectedRun, registry } from './record.js';
 import { carve } from './release.js';
 
@@ -81,7 +82,7 @@ export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping 
   const destroyed = isDestroyed(answer);
   if (destroyed) for (const victim of victims) carve(victim, target, 'unmapped');
   if (destroyed && !fixed) carve(source, from, 'unmapped');
-  const base = check(answer, { address: range.address, length: Number(size) });
+  const base = check(answer, { ...whereOf(source), length: Number(size) });
   const place = { start: base, end: base + span };
   // Of a duplicate only the first page is asked: the kernel gives all new pages its protection.
   const shown = { start: from.start, end: Math.max(from.end, from.start + pageSize) };

@@ -5,6 +5,7 @@ import { misuse } from './errors.js';
 import { type OpenFile, growFileSync, statusOf, tooShort, withFileSync } from './file.js';
 import { disown, reapLater, withRoom } from './lifetime.js';
 import { type Span, roundUp } from './page.js';
+import { whereOf } from './ranges.js';
 import { type MappingRecord, registry } from './record.js';
 
 export function resizeMapping(record: MappingRecord, length: number): void {
@@ -35,7 +36,7 @@ function grow(record: MappingRecord, length: number, span: number): void {
   const { start, end } = record;
   const answer = withRoom(() => native.grow(start, end - start, span, true));
   if (isDestroyed(answer)) disown(record, 'unmapped');
-  const base = check(answer, { address: BigInt(record.address), length });
+  const base = check(answer, { ...whereOf(record), length });
   move(record, { start: base, end: base + span });
   record.length = length;
   reapLater();
@@ -44,7 +45,7 @@ function grow(record: MappingRecord, length: number, span: number): void {
 function shrink(record: MappingRecord, length: number, span: number): void {
   const cut = record.start + span;
   if (cut < record.end) {
-    check(native.unmap(cut, record.end - cut), { address: BigInt(record.address), length });
+    check(native.unmap(cut, record.end - cut), { ...whereOf(record), length });
     move(record, { start: record.start, end: cut });
     reapLater();
   }

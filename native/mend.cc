@@ -22,6 +22,8 @@ constexpr size_t kMostIslands = 1024;
 constexpr size_t kMostPagesAtOnce = 1024;
 // As often as the handler may find nothing to do before it believes that nothing will change.
 constexpr uint32_t kMostIdle = 100'000;
+// Times that a fault which looks like a bad disk is tried again.
+constexpr uint32_t kDoubts = 2;
 
 // Regions that can be given back in an instant: mending needs up to four, and a process that
 // maps much may be at its limit. Every other page is readable, so that each is a region.
@@ -177,23 +179,40 @@ bool reads_beyond(const Watch& watch, Damage& damage, Range pages) {
   return false;
 }
 
-// Looked at, not guessed. kNone: by now the page is there.
+// tmpfs needs a page of its own to show a hole, also to a reader: then it is full, not broken.
+bool is_hole(const Damage& damage, uint64_t offset) {
+  if (damage.path[0] == '\0') return false;
+  const signal_safe::Named file{true, damage.device, damage.inode, 0};
+  const auto reading = signal_safe::read_at(damage.path, file, offset);
+  if (reading != signal_safe::Reading::kUnknown) return reading == signal_safe::Reading::kGood;
+  return !signal_safe::has_space(damage.path);
+}
+
+// Looked at, not guessed. kNone: by now the page is there, or the instruction is to try again.
 FaultKind kind_of(const Watch& watch, Damage& damage, Range pages, const Attempt& attempt) {
   uint64_t size = 0;
   const uint64_t offset = offset_of(damage, pages.begin);
   const bool named = size_now(damage, pages.begin, &size);
   if (named && size <= offset) return FaultKind::kTruncated;
+  // Cut and made longer again between two looks: only what goes on failing has really failed.
+  const auto believed = [&](FaultKind kind) {
+    if (named && size_now(damage, pages.begin, &size) && size <= offset) {
+      return FaultKind::kTruncated;
+    }
+    return watch.idle.load() < kDoubts ? FaultKind::kNone : kind;
+  };
   if (!readable(pages)) {
     // A file without a name cannot be asked how long it is, but its later pages can.
     const bool still_long = named || damage.anonymous || reads_beyond(watch, damage, pages);
-    return still_long ? FaultKind::kIoError : FaultKind::kTruncated;
+    if (!still_long) return FaultKind::kTruncated;
+    return believed(is_hole(damage, offset) ? FaultKind::kNoSpace : FaultKind::kIoError);
   }
-  if (!attempt.known) return FaultKind::kNoSpace;
+  if (!attempt.known) return believed(FaultKind::kNoSpace);
   if (!attempt.write) return FaultKind::kNone;
   const int error = signal_safe::populate(pages, true);
   if (error == 0) return FaultKind::kNone;
   const bool space = damage.path[0] != '\0' && signal_safe::has_space(damage.path);
-  return space ? FaultKind::kIoError : FaultKind::kNoSpace;
+  return believed(space ? FaultKind::kIoError : FaultKind::kNoSpace);
 }
 
 bool all_zero(Range pages) {
@@ -283,7 +302,7 @@ Verdict lost_page(Watch& watch, const Attempt& attempt) {
   const FaultKind kind = kind_of(watch, *damage, pages, attempt);
   if (kind == FaultKind::kNone) return idle(watch);
   const int protection = protection_of(watch, page);
-  if (kind == FaultKind::kNoSpace && !all_zero(pages)) {
+  if (kind == FaultKind::kNoSpace && readable(pages) && !all_zero(pages)) {
     if (!put_copy(pages, protection)) return Verdict::kForeign;
     finish(watch, *damage, pages, PageState::make(kind, protection, true), SIGBUS);
     return Verdict::kMended;

@@ -169,6 +169,15 @@ describe('the examples', () => {
       args: [scratch.path()],
       says: [/^two processes counted to 200000$/m],
     }),
+    'faults.mjs': () => ({
+      args: [scratch.path()],
+      says: [
+        /^before: 10000 lines\ncut short: 0 lines/,
+        /^the event: truncated, 98890 bytes at 0 of the file$/m,
+        /^guarded\(\) throws ERR_MEMMAP_FAULT\nflush\(\) rejects with ERR_MEMMAP_FAULT$/m,
+        /^repaired: 0 faults, true\nwritten while there was no file$/m,
+      ],
+    }),
     'grep.mjs': () => ({
       args: ['line 12345', input()],
       says: [
@@ -227,10 +236,11 @@ describe('the documentation', () => {
 
   it('explains every code that memmap has', () => {
     const source = fs.readFileSync(join(root, 'lib', 'errors.ts'), 'utf8');
-    const kinds = [...source.matchAll(/^ {2}([A-Z_]+): (?:Range|Type)Error/gm)].map(
-      ([, kind]) => kind,
-    );
-    expect(kinds.length).toBeGreaterThan(7);
+    const misuses = source.matchAll(/^ {2}([A-Z_]+): (?:Range|Type)Error/gm);
+    const others = source.matchAll(/code: 'ERR_MEMMAP_([A-Z_]+)'/g);
+    const kinds = [...misuses, ...others].map(([, kind]) => kind);
+    expect(kinds.length).toBeGreaterThan(8);
+    expect(kinds).toContain('FAULT');
     const headings = [...textOf('docs/errors.md').matchAll(/^### ERR_MEMMAP_([A-Z_]+)$/gm)];
     expect(headings.map(([, kind]) => kind).sort()).toEqual(kinds.sort());
   });

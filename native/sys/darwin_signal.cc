@@ -160,6 +160,20 @@ Named named(const char* path) {
           static_cast<uint64_t>(status.st_size)};
 }
 
+Reading read_at(const char* path, const Named& file, uint64_t offset) {
+  const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return Reading::kUnknown;
+  struct stat status {};
+  const bool same = fstat(fd, &status) == 0 &&
+                    static_cast<uint64_t>(status.st_dev) == file.device &&
+                    status.st_ino == file.inode;
+  char byte = 0;
+  const ssize_t got = same ? pread(fd, &byte, 1, static_cast<off_t>(offset)) : 0;
+  close(fd);
+  if (!same || got == 0) return Reading::kUnknown;
+  return got == 1 ? Reading::kGood : Reading::kBad;
+}
+
 bool has_space(const char* path) {
   struct statfs status {};
   if (path[0] != '/' || statfs(path, &status) != 0) return false;

@@ -62,6 +62,9 @@ struct Named {
   uint64_t size;
 };
 Named named(const char* path);
+// Whether a byte of that file can be read by read(2), which needs no page of memory for a hole.
+enum class Reading { kUnknown, kGood, kBad };
+Reading read_at(const char* path, const Named& file, uint64_t offset);
 // True when the file system that holds `path` has room for a few more pages.
 bool has_space(const char* path);
 

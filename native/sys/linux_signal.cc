@@ -246,6 +246,21 @@ Named named(const char* path) {
   return {true, status.st_dev, status.st_ino, static_cast<uint64_t>(status.st_size)};
 }
 
+Reading read_at(const char* path, const Named& file, uint64_t offset) {
+  const int fd =
+      static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd < 0) return Reading::kUnknown;
+  struct stat status {};
+  const bool same = fstat(fd, &status) == 0 &&
+                    static_cast<uint64_t>(status.st_dev) == file.device &&
+                    status.st_ino == file.inode;
+  char byte = 0;
+  const ssize_t got = same ? syscall(SYS_pread64, fd, &byte, size_t{1}, offset) : 0;
+  syscall(SYS_close, fd);
+  if (!same || got == 0) return Reading::kUnknown;
+  return got == 1 ? Reading::kGood : Reading::kBad;
+}
+
 bool has_space(const char* path) {
   struct statfs status {};
   if (path[0] != '/' || statfs(path, &status) != 0) return false;
