@@ -26,6 +26,7 @@
         "native/data_calls.cc",
         "native/failure.cc",
         "native/fault_guard.cc",
+        "native/fault_kind.cc",
         "native/guard_calls.cc",
         "native/guarding.cc",
         "native/inbox.cc",

@@ -209,7 +209,7 @@ function toError(failure: Failure, details: ErrorDetails): Error {
 export const FAULT_KINDS: readonly FaultKind[] = ['truncated', 'no-space', 'io-error', 'read-only'];
 
 /** A call met a page that the fault guard put in. */
-function faultAt(page: number, details: ErrorDetails): FaultError {
+export function faultAt(page: number, details: ErrorDetails): FaultError {
   const [, , kind = 0] = check(native.damaged(page, pageSize));
   const { address = BigInt(page), fileOffset, ...rest } = details;
   const into = Math.max(0, page - Number(address));

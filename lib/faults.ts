@@ -2,11 +2,11 @@
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
-import { FAULT_KINDS, check, checkLater, native } from './binding.js';
+import { FAULT_KINDS, check, checkLater, faultAt, native } from './binding.js';
 import { during } from './chunks.js';
 import { type ErrorDetails, FaultError, type FaultKind } from './errors.js';
 import type { Mapping } from './mapping.js';
-import { type MappingRecord, registry } from './record.js';
+import { type MappingRecord, type Untold, registry } from './record.js';
 
 /** A place of a mapping that could not be read or written as it should. */
 export interface FaultRecord {
@@ -68,7 +68,7 @@ function enter(row: Float64Array): void {
   }
   owner.faults.push(fault);
   for (const met of owner.scopes) met.push(fault);
-  if (owner.untold.push(fault) > 1) return;
+  if (owner.untold.push({ fault, claimed: owner.scopes.size > 0 }) > 1) return;
   // Held until it has been told: a Mapping that is collected could not be.
   owner.hold();
   untold.add(owner);
@@ -90,18 +90,16 @@ function raise(error: Error): void {
 function tell(record: MappingRecord): void {
   const mapping = record.owner;
   const faults = taken(record);
-  discardStrays(record, faults);
+  discardStrays(record);
   const listened = mapping !== undefined && mapping.listenerCount('fault') > 0;
-  // Whoever called guarded() is told by what it throws.
-  if (!listened && record.scopes.size > 0) return;
-  for (const fault of faults) {
+  for (const { fault, claimed } of faults) {
     const error = errorOf(fault, record, mapping);
     if (listened) process.nextTick(emit, mapping, error);
-    else raise(error);
+    else if (!claimed) raise(error);
   }
 }
 
-function taken(record: MappingRecord): readonly FaultRecord[] {
+function taken(record: MappingRecord): readonly Untold[] {
   const faults = record.untold;
   record.untold = [];
   if (untold.delete(record)) record.letGo();
@@ -114,9 +112,13 @@ function emit(mapping: Mapping, error: FaultError): void {
 }
 
 /** What was written to read-only memory is thrown away: it shows what it did before. */
-function discardStrays(record: MappingRecord, faults: readonly FaultRecord[]): void {
-  if (record.state !== 'mapped' || !faults.some(({ kind }) => kind === 'read-only')) return;
-  native.discardStrays(record.start, record.end - record.start);
+function discardStrays(record: MappingRecord): void {
+  if (record.state !== 'mapped') return;
+  try {
+    check(native.discardStrays(record.start, record.end - record.start), whereOfFaults(record));
+  } catch (error) {
+    raise(error as Error);
+  }
 }
 
 function errorOf(
@@ -156,11 +158,16 @@ function tellAtExit(): void {
   const unheard: FaultError[] = [];
   for (const record of [...untold]) {
     const mapping = record.owner;
-    for (const fault of taken(record)) {
+    for (const { fault, claimed } of taken(record)) {
       const error = errorOf(fault, record, mapping);
-      if (mapping === undefined || mapping.listenerCount('fault') === 0) unheard.push(error);
-      else mapping.emit('fault', error);
+      if (mapping !== undefined && mapping.listenerCount('fault') > 0) mapping.emit('fault', error);
+      else if (!claimed) unheard.push(error);
     }
+  }
+  // Calls that never ended: what they would have thrown.
+  for (const { record, met } of openCalls) {
+    const [fault] = met;
+    if (fault !== undefined) unheard.push(errorOf(fault, record, record.owner));
   }
   for (const error of unheard) failAtExit(error);
 }
@@ -174,38 +181,42 @@ function failAtExit(error: FaultError): void {
   process.exitCode = 1;
 }
 
+interface GuardedCall {
+  readonly record: MappingRecord;
+  readonly met: FaultRecord[];
+}
+
+const openCalls = new Set<GuardedCall>();
+
 /** Runs `fn`, and throws when a fault happened in the mapping meanwhile. */
 export function callGuarded<Result>(record: MappingRecord, fn: () => Result): Result {
   collectFaults();
-  const met: FaultRecord[] = [];
-  record.scopes.add(met);
+  const call: GuardedCall = { record, met: [] };
+  openCalls.add(call);
+  record.scopes.add(call.met);
   let result: Result;
   try {
     result = fn();
   } catch (error) {
-    leave(record, met, error);
+    leave(call, error);
     throw error;
   }
   if (!isThenable(result)) {
-    leave(record, met);
+    leave(call);
     return result;
   }
-  return leaveLater(record, met, result) as Result;
+  return leaveLater(call, result) as Result;
 }
 
-async function leaveLater(
-  record: MappingRecord,
-  met: FaultRecord[],
-  result: PromiseLike<unknown>,
-): Promise<unknown> {
+async function leaveLater(call: GuardedCall, result: PromiseLike<unknown>): Promise<unknown> {
   let value: unknown;
   try {
     value = await result;
   } catch (error) {
-    leave(record, met, error);
+    leave(call, error);
     throw error;
   }
-  leave(record, met);
+  leave(call);
   return value;
 }
 
@@ -215,12 +226,14 @@ const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as { then?: unknown }).then === 'function';
 
 /** The end of a guarded call. Throws the first fault it met; what `fn` threw is then its cause. */
-function leave(record: MappingRecord, met: FaultRecord[], cause?: unknown): void {
+function leave(call: GuardedCall, cause?: unknown): void {
+  const { record, met } = call;
   collectFaults();
   const [fault] = met;
   const mapping = record.owner;
   if (fault !== undefined) tell(record);
   record.scopes.delete(met);
+  openCalls.delete(call);
   if (fault === undefined) return;
   const error = errorOf(fault, record, mapping);
   if (cause !== undefined) error.cause = cause;
@@ -259,12 +272,18 @@ export function damageOf({ start, end }: MappingRecord): Damaged[] {
   if (!started || start === end) return [];
   const rows = native.damaged(start, end - start);
   // A page of it was unmapped behind our back.
-  if (!(rows instanceof Float64Array)) return [];
+  if (!('length' in rows)) return [];
   const found: Damaged[] = [];
   for (let row = 0; row < rows.length; row += DAMAGE_ROW) {
     found.push({ start: rows[row] ?? 0, end: rows[row + 1] ?? 0 });
   }
   return found;
+}
+
+/** Throws the fault where something would be called that a damaged mapping cannot take. */
+export function mustBeWhole(record: MappingRecord): void {
+  const [damaged] = damageOf(record);
+  if (damaged !== undefined) throw faultAt(damaged.start, whereOfFaults(record));
 }
 
 /** For the details of an error that may turn out to be a fault. */

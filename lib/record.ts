@@ -36,6 +36,12 @@ export interface ProtectedRun {
   readonly protection: number;
 }
 
+/** A fault that is not told yet. Claimed: a guarded call will throw it. */
+export interface Untold {
+  readonly fault: FaultRecord;
+  readonly claimed: boolean;
+}
+
 /** Where a mapping is, in pages, and which of their bytes were asked for. */
 export interface Place {
   /** Kept across fork. */
@@ -72,9 +78,9 @@ export class MappingRecord implements Entry<Mapping> {
   /** Calls on the thread pool that need it, and what the last of them is called. */
   works = 0;
   pending: string | undefined = undefined;
-  /** Faults since it was mapped or repaired; those that nobody was told of; who collects them. */
+  /** Faults since it was mapped or repaired; those that nobody was told of; the guarded calls. */
   faults: FaultRecord[] = [];
-  untold: FaultRecord[] = [];
+  untold: Untold[] = [];
   readonly scopes = new Set<FaultRecord[]>();
   #holds = 0;
   #held: Mapping | undefined = undefined;

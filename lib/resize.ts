@@ -3,6 +3,7 @@ import { check, codeOf, isDestroyed, native, pageSize } from './binding.js';
 import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import { type OpenFile, growFileSync, statusOf, tooShort, withFileSync } from './file.js';
+import { mustBeWhole } from './faults.js';
 import { disown, reapLater, withRoom } from './lifetime.js';
 import { type Span, roundUp } from './page.js';
 import { whereOf } from './ranges.js';
@@ -15,6 +16,7 @@ export function resizeMapping(record: MappingRecord, length: number): void {
       hint: 'map the file again once it has bytes',
     });
   }
+  mustBeWhole(record);
   const before = record.length;
   const checkLast = length > before && makeFileLongEnough(record, length);
   if (span <= record.end - record.start) shrink(record, length, span);

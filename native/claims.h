@@ -34,6 +34,7 @@ struct Claim {
   bool recyclable = false;   // just what mapAnonymous() makes, with nothing changed since
   bool viewed = false;       // an ArrayBuffer over it was handed out at some time
   bool guarded = false;      // faults under its views are mended
+  bool anonymous = false;    // no file is behind it
   bool safe = false;         // it cannot fault while it is writable
   int protection = kMixedProtection;
   Watch* watch = nullptr;  // guarded, and viewed

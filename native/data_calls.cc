@@ -15,9 +15,11 @@ namespace {
 // A copy between mapped bytes at base + offset and the bytes of a Uint8Array.
 struct Transfer {
   Range mapped;
+  Range pages;
   Args::Bytes bytes;
   Outcome outcome;
   bool ordinary = false;  // the bytes are not mapped memory themselves
+  bool guarded = false;   // a page may be lost while they are copied
 
   // Through memory of its own where the two sides overlap: memmove, not memcpy.
   [[nodiscard]] Done run_apart(void* target, const void* source) const {
@@ -29,6 +31,13 @@ struct Transfer {
   }
 
   [[nodiscard]] Done run(bool out) const {
+    const Done done = copy(out);
+    // Pages that were lost meanwhile were put in again, empty, and copied without a word.
+    if (!guarded || !done.outcome.ok()) return done;
+    return {space::check_copied(pages, out)};
+  }
+
+  [[nodiscard]] Done copy(bool out) const {
     void* const target = out ? bytes.data : mapped.data();
     const void* const source = out ? mapped.data() : bytes.data;
     const auto begin = reinterpret_cast<uintptr_t>(bytes.data);
@@ -52,7 +61,11 @@ Transfer transfer(Args& args, bool out) {
   } else {
     const auto begin = reinterpret_cast<uintptr_t>(found.bytes.data);
     const Range bytes{begin, begin + found.bytes.length};
-    found.outcome = space::check_copy(args.environment(), {pages, bytes, out}, &found.ordinary);
+    found.pages = pages;
+    const auto checked = space::check_copy(args.environment(), {pages, bytes, out});
+    found.outcome = checked.outcome;
+    found.ordinary = checked.value.ordinary;
+    found.guarded = checked.value.guarded;
   }
   return found;
 }

@@ -27,6 +27,8 @@ constexpr size_t kCount = sizeof kSignals / sizeof kSignals[0];
 struct Before {
   struct sigaction actions[2]{};
   std::atomic<unsigned> current{0};
+  std::atomic<bool> used{false};  // called once: enough for one with SA_RESETHAND
+  struct sigaction first {};      // before ours was ever installed
   [[nodiscard]] const struct sigaction& action() const { return actions[current.load() & 1]; }
 };
 Before before[kCount];
@@ -34,27 +36,30 @@ std::atomic<bool> ever{false};
 
 size_t index_of(int signo) { return signo == SIGBUS ? 0 : 1; }
 
-// Threads that are in an old handler, which may call ours again: then nobody is left to ask.
+// Threads that are in an old handler, which may call ours again: it passes signals on as we do, and
+// was installed after ours was, and we again on top of it. Then the first one of all is asked.
+// An entry whose frame is not above ours is of a call that was left by a jump.
 struct Passing {
   std::atomic<int> thread{0};
   std::atomic<const void*> context{nullptr};
+  std::atomic<uintptr_t> frame{0};
+  std::atomic<int> depth{0};
 };
 constexpr size_t kMostPassing = 64;
 Passing passing[kMostPassing];
 
-Passing* passing_of(int thread, const void* context) {
+Passing* passing_of(int thread) {
   for (Passing& entry : passing) {
-    if (entry.thread.load() == thread && entry.context.load() == context) return &entry;
+    if (entry.thread.load() == thread) return &entry;
   }
   return nullptr;
 }
 
-Passing* enter(int thread, const void* context) {
+// Null when all are taken: then a chain that is a ring is not noticed.
+Passing* enter(int thread) {
   for (Passing& entry : passing) {
     int nobody = 0;
-    if (!entry.thread.compare_exchange_strong(nobody, thread)) continue;
-    entry.context = context;
-    return &entry;
+    if (entry.thread.compare_exchange_strong(nobody, thread)) return &entry;
   }
   return nullptr;
 }
@@ -85,20 +90,40 @@ void call(const struct sigaction& old, int signo, siginfo_t* info, void* context
   pthread_sigmask(SIG_SETMASK, &own, nullptr);
 }
 
+// How often this signal has come round to us already: 0 for the first time.
+int times_round(Passing* entry, const void* context) {
+  const auto frame = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  const bool same = entry->context.load() == context && frame < entry->frame.load();
+  if (!same) {
+    entry->context = context;
+    entry->frame = frame;
+    entry->depth = 0;
+    return 0;
+  }
+  return ++entry->depth;
+}
+
 void pass_on(int signo, siginfo_t* info, void* context) {
   const int thread = signal_safe::thread_id();
-  const struct sigaction old = before[index_of(signo)].action();
+  Passing* entry = passing_of(thread);
+  const bool inside = entry != nullptr;
+  if (entry == nullptr) entry = enter(thread);
+  const int round = entry == nullptr ? 0 : times_round(entry, context);
+  Before& known = before[index_of(signo)];
+  const struct sigaction old = round == 0 ? known.action() : known.first;
   const bool takes_info = (old.sa_flags & SA_SIGINFO) != 0;
   const bool ignored = !takes_info && old.sa_handler == SIG_IGN;
   const bool is_default = !takes_info && old.sa_handler == SIG_DFL;
-  if (ignored && info->si_code <= 0) return;
-  Passing* entry = nullptr;
-  const bool again = passing_of(thread, context) != nullptr;
-  if (!ignored && !is_default && !again) entry = enter(thread, context);
-  if (entry == nullptr) return die_of(signo, info);
-  call(old, signo, info, context);
-  entry->context = nullptr;
-  entry->thread = 0;
+  const bool once = (static_cast<unsigned>(old.sa_flags) & SA_RESETHAND) != 0;
+  const bool spent = once && known.used.exchange(true);
+  if (ignored && info->si_code <= 0) {
+    // As if it had never come.
+  } else if (ignored || is_default || spent || round > 1) {
+    die_of(signo, info);
+  } else {
+    call(old, signo, info, context);
+  }
+  if (entry != nullptr && !(inside && round > 0)) entry->thread = 0;
 }
 
 // True when the signal needs nobody else.
@@ -154,6 +179,8 @@ void install_one(int signo) {
   struct sigaction now {};
   if (sigaction(signo, nullptr, &now) != 0 || is_ours(now)) return;
   Before& known = before[index_of(signo)];
+  if (known.current.load() == 0) known.first = now;
+  known.used = false;
   known.actions[(known.current.load() + 1) & 1] = now;
   known.current.fetch_add(1);
   struct sigaction ours {};

@@ -4,6 +4,7 @@
 #include "calls.h"
 #include "fault_guard.h"
 #include "inbox.h"
+#include "mend.h"
 #include "repair.h"
 #include "space.h"
 #include "work.h"
@@ -54,6 +55,7 @@ napi_value take_faults(Args& args) {
   if (taking.inbox != nullptr) {
     const auto lock = Claims::process().lock();
     watches::each(take_from, &taking);
+    if (!taking.rows.empty()) mend::prepare();
   }
   return args.numbers(taking.rows);
 }

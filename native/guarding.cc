@@ -21,7 +21,7 @@ void each_in(Claims& claims, Range pages, Visit visit) {
 void watch_now(Claim& claim, Environment& own) {
   if (!claim.guarded || !claim.viewed || claim.watch != nullptr) return;
   fault_guard::install();
-  claim.watch = watches::add(claim.pages, claim.protection, own.inbox);
+  claim.watch = watches::add({claim.pages, claim.protection, claim.anonymous, own.inbox});
 }
 
 // Where the first page is whose state `bad` says so of.
@@ -54,6 +54,12 @@ void watch(Claim& claim, Environment& own) {
 
 void watch_all(Claims& claims, Environment& own, Range pages) {
   each_in(claims, pages, [&](Claim& claim) { watch_now(claim, own); });
+}
+
+bool any_watch(Claims& claims, Range pages) {
+  bool found = false;
+  each_in(claims, pages, [&](Claim& claim) { found = found || claim.watch != nullptr; });
+  return found;
 }
 
 void close(Claims& claims, Range pages, watches::Closed& closed) {
@@ -89,8 +95,22 @@ Outcome check_intact(Claims& claims, Range pages, Use use) {
   });
 }
 
+Outcome check_unwritten(Claims& claims, Range pages) {
+  return first_bad(claims, pages, [](PageState state) {
+    return state.lost() && (state.protection() & PROT_WRITE) != 0;
+  });
+}
+
 Outcome check_undamaged(Claims& claims, Range pages) {
   return first_bad(claims, pages, [](PageState) { return true; });
+}
+
+Outcome check_whole(Claims& claims, Range pages) {
+  Outcome found;
+  each_in(claims, pages, [&](Claim& claim) {
+    if (found.ok() && !pages.contains(claim.pages)) found = check_undamaged(claims, claim.pages);
+  });
+  return found;
 }
 
 }  // namespace memmap::guarding

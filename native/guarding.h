@@ -13,6 +13,9 @@ void watch(Claim& claim, Environment& own);
 // Before its pages become read-only: the same for every claim in the range.
 void watch_all(Claims& claims, Environment& own, Range pages);
 
+// True when some page of the range is watched.
+[[nodiscard]] bool any_watch(Claims& claims, Range pages);
+
 // Keeps the handler away from these pages for as long as `closed` lives.
 void close(Claims& claims, Range pages, watches::Closed& closed);
 
@@ -23,7 +26,13 @@ void set_protection(Claims& claims, Range pages, int protection, bool known);
 // to the file is: what is written would stay here.
 enum class Use { kRead, kWrite };
 Outcome check_intact(Claims& claims, Range pages, Use use);
+// kFault at the first page that holds what was written to it, and would no longer allow that:
+// repair() could not tell it from a stray write.
+Outcome check_unwritten(Claims& claims, Range pages);
 // kFault at the first page that is not what was mapped, whatever the reason.
 Outcome check_undamaged(Claims& claims, Range pages);
+// The same for pages that are about to leave their claims: what the guard keeps is for the whole of
+// a claim, so no part of a damaged one may go.
+Outcome check_whole(Claims& claims, Range pages);
 
 }  // namespace memmap::guarding

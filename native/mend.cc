@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "fault_kind.h"
+
 namespace memmap::mend {
 
 namespace signal_safe = sys::in_signal;
@@ -22,22 +24,23 @@ constexpr size_t kMostIslands = 1024;
 constexpr size_t kMostPagesAtOnce = 1024;
 // As often as the handler may find nothing to do before it believes that nothing will change.
 constexpr uint32_t kMostIdle = 100'000;
-// Times that a fault which looks like a bad disk is tried again.
-constexpr uint32_t kDoubts = 2;
 
 // Regions that can be given back in an instant: mending needs up to four, and a process that
 // maps much may be at its limit. Every other page is readable, so that each is a region.
-constexpr size_t kSparePages = 32;
-std::atomic<uintptr_t> spare_begin{0};
-std::atomic<size_t> spare_used{0};
+constexpr size_t kSparePages = 128;
+struct Spares {
+  uintptr_t begin;
+  std::atomic<size_t> used;
+};
+std::atomic<Spares*> spares{nullptr};
 
 bool free_some_regions() {
   constexpr size_t kStep = 4;
-  const uintptr_t begin = spare_begin.load();
-  const size_t from = spare_used.fetch_add(kStep);
-  if (begin == 0 || from >= kSparePages) return false;
+  Spares* set = spares.load();
+  const size_t from = set == nullptr ? kSparePages : set->used.fetch_add(kStep);
+  if (from >= kSparePages) return false;
   const size_t page = sys::page_size();
-  return signal_safe::unmap({begin + from * page, begin + (from + kStep) * page});
+  return signal_safe::unmap({set->begin + from * page, set->begin + (from + kStep) * page});
 }
 
 template <typename Call>
@@ -50,17 +53,6 @@ bool with_spare_regions(Call call) {
 
 Verdict idle(Watch& watch) {
   return watch.idle.fetch_add(1) < kMostIdle ? Verdict::kAgain : Verdict::kForeign;
-}
-
-// The name of the file, as it is called now.
-void learn_name(Damage& damage, const char* path, const signal_safe::Named& named) {
-  damage.path[0] = '\0';
-  if (!named.found) return;
-  const size_t length = strnlen(path, Damage::kPath);
-  if (length >= Damage::kPath) return;
-  memcpy(damage.path, path, length + 1);
-  damage.device = named.device;
-  damage.inode = named.inode;
 }
 
 Damage* make_damage(Watch& watch, uintptr_t page) {
@@ -80,9 +72,10 @@ Damage* make_damage(Watch& watch, uintptr_t page) {
   damage->bytes = block.size();
   damage->unit = std::max(behind.page, sys::page_size());
   damage->shared = behind.region.shared;
-  damage->anonymous = behind.region.inode == 0 && path[0] == '\0';
+  damage->on_disk = behind.on_disk;
+  damage->anonymous = watch.anonymous.load();
   damage->file_offset = behind.region.offset - (behind.region.range.begin - pages.begin);
-  if (!damage->anonymous) learn_name(*damage, path, signal_safe::named(path));
+  if (!damage->anonymous) fault_kind::learn_name(*damage, path, signal_safe::named(path));
   if (damage->shared) {
     damage->anchor = signal_safe::duplicate(pages.begin, damage->unit);
     damage->anchor_of = pages.begin;
@@ -96,40 +89,43 @@ Damage* damage_of(Watch& watch, uintptr_t page) {
   return known != nullptr ? known : make_damage(watch, page);
 }
 
-uint64_t offset_of(const Damage& damage, uintptr_t page) {
-  return damage.anonymous ? 0 : damage.file_offset + (page - damage.pages.begin);
-}
-
 void widen(Damage& damage, Range range) {
   const bool empty = damage.first.load() >= damage.last.load();
   damage.first = empty ? range.begin : std::min(damage.first.load(), range.begin);
   damage.last = empty ? range.end : std::max(damage.last.load(), range.end);
 }
 
-// One entry for what one thread met in a row; when there are too many, the last stands for the
-// rest.
-void note(Damage& damage, Range range, FaultKind kind, int signal) {
+// The entry that a fault belongs to; null: one of its own, after the last. One for what a thread
+// met in a row; when there are many, one for the rest of each kind.
+FaultEntry* entry_for(Damage& damage, Range range, FaultKind kind, int thread) {
   const uint32_t count = damage.entry_count.load();
-  const int thread = signal_safe::thread_id();
-  if (count > 0) {
-    FaultEntry& last = damage.entries[count - 1];
-    const bool same = last.kind == kind && last.thread == thread;
-    const bool follows = last.address + last.length == range.begin;
-    if ((same && follows) || count == Damage::kEntries) {
-      const uintptr_t begin = std::min(last.address, range.begin);
-      const uintptr_t end = std::max(last.address + last.length, range.end);
-      last.offset = offset_of(damage, begin);
-      last.address = begin;
-      last.length = end - begin;
-      ++last.count;
-      return;
-    }
+  if (count == 0) return nullptr;
+  FaultEntry& last = damage.entries[count - 1];
+  const bool follows = last.address + last.length == range.begin;
+  if (last.kind == kind && last.thread == thread && follows) return &last;
+  for (uint32_t i = Damage::kOwnEntries; i < count; ++i) {
+    if (damage.entries[i].kind == kind) return &damage.entries[i];
   }
+  return nullptr;
+}
+
+void note(Damage& damage, Range range, FaultKind kind, int signal) {
+  const int thread = signal_safe::thread_id();
+  if (FaultEntry* entry = entry_for(damage, range, kind, thread)) {
+    const uintptr_t begin = std::min(entry->address, range.begin);
+    const uintptr_t end = std::max(entry->address + entry->length, range.end);
+    entry->offset = fault_kind::offset_of(damage, begin);
+    entry->address = begin;
+    entry->length = end - begin;
+    ++entry->count;
+    return;
+  }
+  const uint32_t count = damage.entry_count.load();
   damage.entries[count] = {kind,
                            signal,
                            thread,
                            range.begin,
-                           offset_of(damage, range.begin),
+                           fault_kind::offset_of(damage, range.begin),
                            range.size(),
                            1,
                            signal_safe::unix_ms()};
@@ -143,78 +139,6 @@ void finish(Watch& watch, Damage& damage, Range range, PageState state, int sign
   watch.idle = 0;
 }
 
-// The file's size at this moment. False: nobody can say, its name is gone.
-bool size_now(Damage& damage, uintptr_t page, uint64_t* size) {
-  if (damage.anonymous) return false;
-  if (damage.path[0] != '\0') {
-    const auto known = signal_safe::named(damage.path);
-    if (known.found && known.device == damage.device && known.inode == damage.inode) {
-      *size = known.size;
-      return true;
-    }
-  }
-  // It was renamed, or has no name any more.
-  signal_safe::Behind behind{};
-  char path[Damage::kPath];
-  if (!signal_safe::look(page, &behind, path, sizeof path)) return false;
-  const auto named = signal_safe::named(path);
-  learn_name(damage, path, named);
-  *size = named.size;
-  return damage.path[0] != '\0';
-}
-
-bool readable(Range pages) {
-  const int error = signal_safe::populate(pages, false);
-  char byte = 0;
-  return error == ENOSYS ? signal_safe::copy(&byte, pages.data(), 1) : error == 0;
-}
-
-// True when a later page of the same file can still be read: it does not end before them.
-bool reads_beyond(const Watch& watch, Damage& damage, Range pages) {
-  const uintptr_t end = watch.end.load();
-  for (const uintptr_t at : {pages.end, end - damage.unit}) {
-    if (at < pages.end || at >= end || damage.state_of(at).bits != 0) continue;
-    if (readable({at, at + damage.unit})) return true;
-  }
-  return false;
-}
-
-// tmpfs needs a page of its own to show a hole, also to a reader: then it is full, not broken.
-bool is_hole(const Damage& damage, uint64_t offset) {
-  if (damage.path[0] == '\0') return false;
-  const signal_safe::Named file{true, damage.device, damage.inode, 0};
-  const auto reading = signal_safe::read_at(damage.path, file, offset);
-  if (reading != signal_safe::Reading::kUnknown) return reading == signal_safe::Reading::kGood;
-  return !signal_safe::has_space(damage.path);
-}
-
-// Looked at, not guessed. kNone: by now the page is there, or the instruction is to try again.
-FaultKind kind_of(const Watch& watch, Damage& damage, Range pages, const Attempt& attempt) {
-  uint64_t size = 0;
-  const uint64_t offset = offset_of(damage, pages.begin);
-  const bool named = size_now(damage, pages.begin, &size);
-  if (named && size <= offset) return FaultKind::kTruncated;
-  // Cut and made longer again between two looks: only what goes on failing has really failed.
-  const auto believed = [&](FaultKind kind) {
-    if (named && size_now(damage, pages.begin, &size) && size <= offset) {
-      return FaultKind::kTruncated;
-    }
-    return watch.idle.load() < kDoubts ? FaultKind::kNone : kind;
-  };
-  if (!readable(pages)) {
-    // A file without a name cannot be asked how long it is, but its later pages can.
-    const bool still_long = named || damage.anonymous || reads_beyond(watch, damage, pages);
-    if (!still_long) return FaultKind::kTruncated;
-    return believed(is_hole(damage, offset) ? FaultKind::kNoSpace : FaultKind::kIoError);
-  }
-  if (!attempt.known) return believed(FaultKind::kNoSpace);
-  if (!attempt.write) return FaultKind::kNone;
-  const int error = signal_safe::populate(pages, true);
-  if (error == 0) return FaultKind::kNone;
-  const bool space = damage.path[0] != '\0' && signal_safe::has_space(damage.path);
-  return believed(space ? FaultKind::kIoError : FaultKind::kNoSpace);
-}
-
 bool all_zero(Range pages) {
   uint64_t words[128];
   for (uintptr_t at = pages.begin; at < pages.end; at += sizeof words) {
@@ -226,14 +150,14 @@ bool all_zero(Range pages) {
   return true;
 }
 
-// Moves a private copy of the pages into their place: nobody ever sees them empty.
-bool put_copy(Range pages, int protection) {
+// Moves a private copy of `source` into the place of the pages: nobody ever sees them empty.
+bool put_copy(Range pages, Range source, int protection) {
   uintptr_t begin = 0;
   if (!with_spare_regions([&] { return (begin = signal_safe::map_pages(pages.size())) != 0; })) {
     return false;
   }
   const Range copy{begin, begin + pages.size()};
-  const bool filled = signal_safe::copy(copy.data(), pages.data(), pages.size());
+  const bool filled = signal_safe::copy(copy.data(), source.data(), pages.size());
   const bool writable = (protection & PROT_WRITE) != 0;
   if (filled && (writable || signal_safe::protect(copy, protection)) &&
       with_spare_regions([&] { return signal_safe::move(copy, pages.begin); })) {
@@ -247,6 +171,17 @@ bool put_copy(Range pages, int protection) {
 uintptr_t shadow_of(Damage& damage) {
   if (damage.shadow == 0) damage.shadow = signal_safe::reserve(damage.pages.size());
   return damage.shadow;
+}
+
+// What the pages show, in their place of the shadow. Empty: it cannot be had.
+Range keep_copy(Damage& damage, Range pages) {
+  if (shadow_of(damage) == 0) return {};
+  const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
+  const Range kept{to, to + pages.size()};
+  const auto put = [&] { return signal_safe::put_zeros(kept, PROT_READ | PROT_WRITE); };
+  const bool filled =
+      with_spare_regions(put) && signal_safe::copy(kept.data(), pages.data(), pages.size());
+  return filled ? kept : Range{};
 }
 
 void keep_original(Damage& damage, Range pages) {
@@ -281,41 +216,62 @@ Range unit_at(const Watch& watch, size_t unit, uintptr_t address) {
   return Range{begin, begin + unit}.intersect(watch.pages());
 }
 
+// Private read-only memory that was written to, and then cut off.
+Verdict lose_stray(Watch& watch, Damage& damage, Range pages, PageState state) {
+  keep_original(damage, pages);
+  const auto put = [&] { return signal_safe::put_zeros(pages, PROT_READ | PROT_WRITE); };
+  if (!with_spare_regions(put)) return Verdict::kForeign;
+  state.bits |= PageState::kStray;
+  finish(watch, damage, pages, state, SIGBUS);
+  return Verdict::kMended;
+}
+
 }  // namespace
 
 void prepare() {
-  if (spare_begin.load() != 0) return;
+  const Spares* old = spares.load();
+  if (old != nullptr && old->used.load() < kSparePages / 2) return;
   const size_t page = sys::page_size();
   const uintptr_t begin = signal_safe::reserve(kSparePages * page);
-  for (size_t i = 0; begin != 0 && i < kSparePages; i += 2) {
+  if (begin == 0) return;
+  for (size_t i = 0; i < kSparePages; i += 2) {
     signal_safe::protect({begin + i * page, begin + (i + 1) * page}, PROT_READ);
   }
-  spare_begin = begin;
+  // The old set is never freed: a handler may be taking from it.
+  spares = new Spares{begin, {0}};
 }
 
 Verdict lost_page(Watch& watch, const Attempt& attempt) {
   const uintptr_t page = attempt.address & ~(uintptr_t{sys::page_size()} - 1);
   Damage* damage = damage_of(watch, page);
   if (damage == nullptr) return Verdict::kForeign;
-  if (damage->state_of(page).bits != 0) return idle(watch);  // another thread was first
+  const PageState before = damage->state_of(page);
+  // What was written to private read-only memory lies in its own pages, which can still be lost.
+  const bool strayed = before.kind() == FaultKind::kReadOnly && !damage->shared;
+  if (before.bits != 0 && !strayed) return idle(watch);  // another thread was first
   Range pages = unit_at(watch, damage->unit, page);
-  const FaultKind kind = kind_of(watch, *damage, pages, attempt);
+  const FaultKind kind = fault_kind::of(watch, *damage, pages, attempt);
   if (kind == FaultKind::kNone) return idle(watch);
+  if (strayed)
+    return lose_stray(watch, *damage, pages, PageState::make(kind, before.protection(), false));
   const int protection = protection_of(watch, page);
-  if (kind == FaultKind::kNoSpace && readable(pages) && !all_zero(pages)) {
-    if (!put_copy(pages, protection)) return Verdict::kForeign;
+  if (kind == FaultKind::kNoSpace && fault_kind::readable(pages) && !all_zero(pages)) {
+    // Kept apart, so that repair() can tell what was written from what was there.
+    const Range kept = keep_copy(*damage, pages);
+    if (!put_copy(pages, kept.empty() ? pages : kept, protection)) return Verdict::kForeign;
     finish(watch, *damage, pages, PageState::make(kind, protection, true), SIGBUS);
     return Verdict::kMended;
   }
-  const bool to_the_end = kind == FaultKind::kTruncated && damage->islands > kMostIslands;
-  if (to_the_end) pages = rest_of(watch, *damage, pages);
+  const bool truncated = kind == FaultKind::kTruncated;
+  if (truncated && damage->islands > kMostIslands) pages = rest_of(watch, *damage, pages);
   keep_original(*damage, pages);
   const auto put = [&] { return signal_safe::put_zeros(pages, protection); };
-  if (!with_spare_regions(put)) {
-    if (kind != FaultKind::kTruncated || to_the_end) return Verdict::kForeign;
+  if (!put() && truncated) {
+    // No room: all that is beyond the end of the file at once takes none from here on.
     pages = rest_of(watch, *damage, pages);
-    if (!put()) return Verdict::kForeign;
+    keep_original(*damage, pages);
   }
+  if (!with_spare_regions(put)) return Verdict::kForeign;
   const bool alone = pages.begin == watch.begin.load() ||
                      damage->state_of(pages.begin - sys::page_size()).bits == 0;
   if (alone) ++damage->islands;
@@ -355,12 +311,8 @@ Range step_at(const Watch& watch, Damage& damage, Range page, Range region) {
 // Private: the pages are the only ones. A copy is kept beside them, and they are written to.
 bool let_write(Damage& damage, Range pages) {
   constexpr int kReadWrite = PROT_READ | PROT_WRITE;
-  if (damage.shared) return put_copy(pages, kReadWrite);
-  if (shadow_of(damage) == 0) return false;
-  const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
-  const Range stash{to, to + pages.size()};
-  return with_spare_regions([&] { return signal_safe::put_zeros(stash, kReadWrite); }) &&
-         signal_safe::copy(stash.data(), pages.data(), pages.size()) &&
+  if (damage.shared) return put_copy(pages, pages, kReadWrite);
+  return !keep_copy(damage, pages).empty() &&
          with_spare_regions([&] { return signal_safe::protect(pages, kReadWrite); });
 }
 
@@ -369,12 +321,12 @@ bool let_write(Damage& damage, Range pages) {
 Verdict stray_write(Watch& watch, const Attempt& attempt) {
   const size_t size = sys::page_size();
   const uintptr_t at = attempt.address & ~(uintptr_t{size} - 1);
-  const Range page{at, at + size};
   // Code that runs there, or a read of what cannot be read, is nobody's stray write.
-  if (page.contains(attempt.instruction)) return Verdict::kForeign;
+  if (Range{at, at + size}.contains(attempt.instruction)) return Verdict::kForeign;
   signal_safe::Behind behind{};
   char path[Damage::kPath];
   if (!signal_safe::look(at, &behind, path, sizeof path)) return Verdict::kForeign;
+  const Range page = unit_at(watch, std::max(behind.page, size), at);
   const int protection = behind.region.protection;
   if ((protection & PROT_WRITE) != 0) return idle(watch);
   if ((protection & PROT_READ) == 0) return Verdict::kForeign;
@@ -385,11 +337,9 @@ Verdict stray_write(Watch& watch, const Attempt& attempt) {
   if (!let_write(*damage, pages)) {
     // A later page of the step may lie beyond the end of the file.
     pages = page;
+    // Not even this one can be read: it is lost first, and then written to.
     if (!let_write(*damage, pages)) {
-      // Not even this page can be read: the file ends before it.
-      if (!damage->shared || !signal_safe::put_zeros(pages, PROT_READ | PROT_WRITE)) {
-        return Verdict::kForeign;
-      }
+      return fault_kind::readable(pages) ? Verdict::kForeign : lost_page(watch, attempt);
     }
   }
   finish(watch, *damage, pages, PageState::make(FaultKind::kReadOnly, protection, true), SIGSEGV);

@@ -100,6 +100,20 @@ Moved move_to(Range from, const RemapRequest& request, Readers readers) {
 
 }  // namespace
 
+namespace {
+
+// The watch of pages that are somewhere else or longer now. Null: there is none any more.
+Watch* hand_on(Watch* watch, Range pages, bool stayed) {
+  if (watch != nullptr && stayed) {
+    watches::reshape(*watch, pages);
+    return watch;
+  }
+  watches::release(watch);
+  return nullptr;
+}
+
+}  // namespace
+
 Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, bool may_move) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
@@ -116,10 +130,12 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
   if (!grown.status.ok() && !grown.destroyed) return {grown.status};
   buffers::detach(environment, *claim, pages);
   Claim shaped = *claim;
-  shaped.watch = nullptr;
+  // Handed on, so that the pages are never without: they can be read all the time.
+  claim->watch = nullptr;
   claims.remove(*claim);
   if (grown.left) buffers::retire_zeros(claims, pages);
   if (grown.destroyed) {
+    watches::release(shaped.watch);
     Outcome lost(grown.status);
     lost.destroyed = true;
     return {lost};
@@ -129,6 +145,7 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
     buffers::leave_zeros(claims, pages);
   }
   shaped.pages = {grown.at, grown.at + length};
+  shaped.watch = hand_on(shaped.watch, shaped.pages, stayed);
   shaped.viewed = stayed && shaped.viewed;
   books::evict_stale(claims, shaped.pages);
   guarding::watch(claims.add(shaped), environment);
@@ -167,11 +184,13 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
     const Range target{request.to, request.to + request.new_length};
     const Outcome allowed = books::verify(claims, environment, target, &owners);
     if (!allowed.ok()) return {allowed};
+    const Outcome whole = guarding::check_whole(claims, target);
+    if (!whole.ok()) return {whole};
     // What is moved there may be unreadable.
     const Outcome blinded = books::blind(claims, environment, target);
     if (!blinded.ok()) return {blinded};
   }
-  const Outcome undamaged = guarding::check_undamaged(claims, touched);
+  const Outcome undamaged = guarding::check_undamaged(claims, source->pages);
   if (!undamaged.ok()) return {undamaged};
   watches::Closed closed;
   guarding::close(claims, touched, closed);
@@ -195,18 +214,24 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   placed.views = nullptr;
   placed.watch = nullptr;
   placed.viewed = false;
+  Watch* watch = nullptr;
   if (!stays) {
     buffers::detach(environment, *source, from);
-    claims.remove(claims.isolate(from));
+    Claim& moving = claims.isolate(from);
+    watch = moving.watch;
+    moving.watch = nullptr;
+    claims.remove(moving);
     if (moved.left) buffers::retire_zeros(claims, from);
   }
   if (moved.destroyed) {
+    watches::release(watch);
     Outcome lost(moved.status);
     lost.destroyed = true;
     return {lost};
   }
   const Range now{moved.at, moved.at + request.new_length};
   placed.pages = now;
+  placed.watch = hand_on(watch, now, now.begin == from.begin);
   if (readers.native) {
     const bool stayed = now.begin == from.begin;
     if (!stayed && !moved.left) buffers::leave_zeros(claims, from);

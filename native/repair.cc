@@ -6,7 +6,7 @@
 #include <memory>
 #include <new>
 
-#include "sys/in_signal.h"
+#include "fault_kind.h"
 
 namespace memmap::repair {
 
@@ -24,20 +24,27 @@ struct Piece {
   PageState state;
 };
 
-// What is mapped, ready to be moved into its place: more of the file before it comes with it.
-struct Staged {
+// What is mapped, ready to be moved into its place. More of the file comes with it: what lies
+// before it, and one page after it, by which one can see that the file goes on.
+class Staged {
+ public:
   Range all;
   Range pages;
 
+  Staged() = default;
+  Staged(Range everything, Range wanted) : all(everything), pages(wanted) {}
   [[nodiscard]] bool ok() const { return !pages.empty(); }
   void drop() const {
     if (!all.empty()) static_cast<void>(sys::unmap(all).ok());
   }
   // What came with the pages, once those have left.
   void drop_rest() const {
-    if (!all.empty() && all.begin < pages.begin)
-      static_cast<void>(sys::unmap({all.begin, pages.begin}).ok());
+    if (all.begin < pages.begin && !all.empty()) drop_part({all.begin, pages.begin});
+    if (pages.end < all.end) drop_part({pages.end, all.end});
   }
+
+ private:
+  static void drop_part(Range part) { static_cast<void>(sys::unmap(part).ok()); }
 };
 
 Staged stage(const Piece& piece) {
@@ -47,14 +54,15 @@ Staged stage(const Piece& piece) {
     if (damage.anchor == 0) return {};
     const size_t before = pages.begin - damage.anchor_of;
     constexpr int kMayMove = 1;
-    const auto more = sys::remap(damage.anchor, 0, before + pages.size(), kMayMove, 0);
+    const size_t length = before + pages.size() + damage.unit;
+    const auto more = sys::remap(damage.anchor, 0, length, kMayMove, 0);
     if (!more.ok()) return {};
-    const Range all{more.value, more.value + before + pages.size()};
-    return {all, {all.begin + before, all.end}};
+    const Range all{more.value, more.value + length};
+    return Staged(all, {all.begin + before, all.end - damage.unit});
   }
   if (damage.shadow == 0) return {};
   const uintptr_t begin = damage.shadow + (pages.begin - damage.pages.begin);
-  return {{}, {begin, begin + pages.size()}};
+  return Staged({}, {begin, begin + pages.size()});
 }
 
 // Private pages left their place among those that were moved away.
@@ -118,6 +126,7 @@ class Writer {
   Outcome write(const Staged& staged) {
     const size_t page = sys::page_size();
     if (ours_ == nullptr || theirs_ == nullptr) return sys::Status{ENOMEM, "malloc"};
+    staged_begin_ = staged.pages.begin;
     for (size_t at = 0; at < piece_.pages.size(); at += page) {
       const Outcome written = write_page(piece_.pages.begin + at, staged.pages.begin + at);
       if (!written.ok()) return written;
@@ -132,10 +141,7 @@ class Writer {
     if (!taken.ok()) return taken.status();
     // A copy started as what the page showed; everything else started as zeros.
     const bool copied = piece_.state.copied();
-    if (copied) {
-      const auto shown = sys::copy(theirs_.get(), reinterpret_cast<void*>(to), page, true);
-      if (!shown.ok()) return {Refusal::kFault, from};
-    }
+    if (copied && !take_start(from, to)) return {Refusal::kFault, from};
     bool writable = false;
     for (size_t i = 0; i < page;) {
       if (!differs(i, copied)) {
@@ -144,7 +150,7 @@ class Writer {
       }
       size_t end = i + 1;
       while (end < page && differs(end, copied)) ++end;
-      if (!reaches(from + end)) return {Refusal::kFault, from};
+      if (!reaches(to, end)) return {Refusal::kFault, from};
       // Blocks first: a full disk says so here.
       if (!writable && !sys::populate({to, to + page}, true).ok()) return {Refusal::kFault, from};
       writable = true;
@@ -155,13 +161,27 @@ class Writer {
     return {};
   }
 
-  // Bytes of the last page that lie beyond the end of the file would be taken, and lost.
-  [[nodiscard]] bool reaches(uintptr_t end) const {
+  // What the page started as: kept beside it, or else what the file shows now.
+  bool take_start(uintptr_t from, uintptr_t to) {
+    const size_t page = sys::page_size();
     const Damage& damage = *piece_.damage;
-    if (damage.anonymous || damage.path[0] == '\0' || !damage.shared) return true;
-    const auto now = sys::in_signal::named(damage.path);
-    const bool same = now.found && now.device == damage.device && now.inode == damage.inode;
-    return !same || now.size >= damage.file_offset + (end - damage.pages.begin);
+    const uintptr_t kept = damage.shadow + (from - damage.pages.begin);
+    const bool is_kept = damage.shared && damage.shadow != 0 &&
+                         sys::copy(theirs_.get(), reinterpret_cast<void*>(kept), page, true).ok();
+    return is_kept || sys::copy(theirs_.get(), reinterpret_cast<void*>(to), page, true).ok();
+  }
+
+  // Bytes of the last page that lie beyond the end of the file would be taken, and lost. True when
+  // the file reaches to the end of the `length` first bytes of a staged page.
+  [[nodiscard]] bool reaches(uintptr_t page, size_t length) const {
+    Damage& damage = *piece_.damage;
+    if (damage.anonymous || !damage.shared || !damage.on_disk) return true;
+    const uintptr_t next = page + sys::page_size();
+    if (sys::populate({next, next + sys::page_size()}, false).ok()) return true;
+    uint64_t size = 0;
+    const size_t into = page - staged_begin_;
+    const uint64_t offset = fault_kind::offset_of(damage, piece_.pages.begin + into);
+    return fault_kind::size_now(damage, page, &size) && size >= offset + length;
   }
 
   [[nodiscard]] bool differs(size_t i, bool copied) const {
@@ -171,6 +191,7 @@ class Writer {
   const Piece& piece_;
   std::unique_ptr<uint8_t[]> ours_;
   std::unique_ptr<uint8_t[]> theirs_;
+  uintptr_t staged_begin_ = 0;
 };
 
 // The handler is kept away, and nobody can write to the pages: what is read of them is all.
@@ -206,10 +227,10 @@ bool next_piece(Claim& claim, Range pages, size_t most, Piece* piece) {
 }
 
 // The first damaged piece of the environment's claims in the range.
-bool first_piece(Claims& claims, const void* environment, Range pages, Piece* piece) {
+bool first_piece(Claims& claims, const void* environment, Range pages, size_t most, Piece* piece) {
   for (Claim* claim = claims.first_in(pages); claim != nullptr;) {
     const Range part = claim->pages.intersect(pages);
-    if (claim->environment == environment && next_piece(*claim, part, kPiece, piece)) return true;
+    if (claim->environment == environment && next_piece(*claim, part, most, piece)) return true;
     if (claim->pages.end >= pages.end) return false;
     claim = claims.first_in({claim->pages.end, pages.end});
   }
@@ -277,13 +298,14 @@ Outcome discard_strays(Claim& claim) {
 
 Outcome restore(const void* environment, Range pages) {
   Claims& claims = Claims::process();
-  Range rest = pages;
+  size_t most = kPiece;
   for (;;) {
     Piece piece;
     Outcome strays;
     {
       const auto lock = claims.lock();
-      if (!first_piece(claims, environment, rest, &piece)) break;
+      if (!first_piece(claims, environment, pages, most, &piece)) break;
+      // A piece is of one kind. Strays go all at once, and without a look at the file.
       const bool stray = piece.state.stray() || piece.state.kind() == FaultKind::kReadOnly;
       if (stray) {
         strays = discard_strays(*piece.claim);
@@ -292,7 +314,10 @@ Outcome restore(const void* environment, Range pages) {
       }
     }
     const Outcome done = restore_piece(claims, environment, piece);
-    if (!done.ok()) return done;
+    if (done.ok()) continue;
+    if (done.refusal != Refusal::kFault || piece.pages.size() == sys::page_size()) return done;
+    // Some page of the piece: one by one, as many as can be given back are.
+    most = sys::page_size();
   }
   const auto lock = claims.lock();
   for (Claim* claim = claims.first_in(pages); claim != nullptr;) {

@@ -40,7 +40,9 @@ Claim claim_of(Environment& environment, const MapRequest& request, Range pages)
   claim.discardable = (request.flags & kKind) == kKind && request.protection == kReadWrite;
   claim.recyclable = recyclable(request);
   claim.guarded = request.guarded;
-  claim.safe = claim.discardable || request.safe;
+  claim.anonymous = (request.flags & MAP_ANON) != 0;
+  // Huge pages come from a pool that may be empty.
+  claim.safe = (claim.discardable || request.safe) && !sys::uses_huge_pages(request.flags);
   claim.protection = request.protection;
   return claim;
 }
@@ -79,16 +81,6 @@ void change(Claims& claims, Range pages, bool discardable) {
     claim->discardable = claim->discardable && discardable;
     claim->recyclable = false;
   }
-}
-
-// A part of a damaged claim cannot leave it: what the guard keeps is for the whole.
-Outcome whole_if_damaged(Claims& claims, Range pages) {
-  const Outcome undamaged = guarding::check_undamaged(claims, pages);
-  if (undamaged.ok()) return {};
-  const Claim& first = *claims.at(pages.begin);
-  const Claim& last = *claims.at(pages.end - 1);
-  const bool whole = first.pages.begin == pages.begin && last.pages.end == pages.end;
-  return whole ? Outcome() : undamaged;
 }
 
 }  // namespace
@@ -130,7 +122,7 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
   const bool readable = (request.protection & PROT_READ) != 0;
   const bool keepable = readable && books::is_whole(*claims.at(target.begin), target);
   if (keep_views && !keepable) return {Refusal::kArgument, target.begin};
-  const Outcome whole = whole_if_damaged(claims, target);
+  const Outcome whole = guarding::check_whole(claims, target);
   if (!whole.ok()) return whole;
 
   if (!readable) {
@@ -174,7 +166,7 @@ Answer<bool> unmap(Environment& environment, Range pages) {
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr) return {{Refusal::kForeign, pages.begin}};
   const bool viewed = claim->viewed || buffers::readable_by_others(pages);
-  const Outcome allowed = whole_if_damaged(claims, pages);
+  const Outcome allowed = guarding::check_whole(claims, pages);
   if (!allowed.ok()) return {allowed};
   // The kernel first: when it refuses, nothing is lost, not even a view.
   // Regions that the kernel had merged come apart when one between them goes.
@@ -232,6 +224,8 @@ Outcome protect(Environment& environment, Range pages, int protection) {
   if (!discarded.ok()) return discarded;
   watches::Closed closed;
   guarding::close(claims, pages, closed);
+  const Outcome allowed = writable ? Outcome() : guarding::check_unwritten(claims, pages);
+  if (!allowed.ok()) return allowed;
   const sys::Status done = sys::protect(pages, protection);
   guarding::set_protection(claims, pages, protection, done.ok());
   // Also where it failed: the kernel may have changed the pages before the one it refused.
@@ -287,14 +281,22 @@ Outcome check(Environment& environment, Range pages) {
   return books::verify(claims, environment, pages, nullptr);
 }
 
-Outcome check_copy(Environment& environment, const Copying& copying, bool* ordinary) {
+Answer<Copied> check_copy(Environment& environment, const Copying& copying) {
+  const Range pages = copying.pages;
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
-  *ordinary = claims.first_in(copying.bytes) == nullptr;
-  const Outcome owned = books::verify(claims, environment, copying.pages, nullptr);
-  if (!owned.ok()) return owned;
+  const bool ordinary = claims.first_in(copying.bytes) == nullptr;
+  const Outcome owned = books::verify(claims, environment, pages, nullptr);
+  if (!owned.ok()) return {owned};
   const auto use = copying.out ? guarding::Use::kRead : guarding::Use::kWrite;
-  return guarding::check_intact(claims, copying.pages, use);
+  const bool guarded = guarding::any_watch(claims, pages);
+  return {guarded ? guarding::check_intact(claims, pages, use) : Outcome(), {ordinary, guarded}};
+}
+
+Outcome check_copied(Range pages, bool out) {
+  Claims& claims = Claims::process();
+  const auto lock = claims.lock();
+  return guarding::check_intact(claims, pages, out ? guarding::Use::kRead : guarding::Use::kWrite);
 }
 
 Outcome check_flushed(Range pages) {

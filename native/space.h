@@ -68,14 +68,19 @@ Outcome check_split(Environment& environment, Range pages);
 // ok when every page is held by this environment, whoever the owner.
 Outcome check(Environment& environment, Range pages);
 
-// The same for a copy to or from `bytes`. *ordinary: nobody mapped those through memmap. kFault
+// The same for a copy to or from `bytes`, and what kind of bytes and pages they are. kFault
 // where what would be read was lost, or what would be written could not reach the file.
 struct Copying {
   Range pages;
   Range bytes;
   bool out;
 };
-Outcome check_copy(Environment& environment, const Copying& copying, bool* ordinary);
+struct Copied {
+  bool ordinary;  // nobody mapped the bytes through memmap
+  bool guarded;   // a page may be lost in the middle of it: check_copied() afterwards
+};
+Answer<Copied> check_copy(Environment& environment, const Copying& copying);
+Outcome check_copied(Range pages, bool out);
 
 // kFault where what was written to a page did not reach its file.
 Outcome check_flushed(Range pages);

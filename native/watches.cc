@@ -84,17 +84,18 @@ void close(Watch& watch) {
 
 void open(Watch& watch) { watch.turn = kNobody; }
 
-Watch* add(Range pages, int protection, Inbox* inbox) {
+Watch* add(const Guarded& guarded) {
   if (unused().empty() && !more()) return nullptr;
   Watch* watch = unused().back();
   unused().pop_back();
   // A handler that looks in between sees any two of four ends; under its own turn, the right ones.
   close(*watch);
-  watch->protection = protection;
-  watch->inbox = inbox;
+  watch->protection = guarded.protection;
+  watch->anonymous = guarded.anonymous;
+  watch->inbox = guarded.inbox;
   watch->idle = 0;
-  watch->begin = pages.begin;
-  watch->end = pages.end;
+  watch->begin = guarded.pages.begin;
+  watch->end = guarded.pages.end;
   open(*watch);
   return watch;
 }
@@ -114,6 +115,12 @@ void reset(Watch& watch, int protection) {
   watch.protection = protection;
 }
 
+void reshape(Watch& watch, Range pages) {
+  forget_damage(watch);
+  watch.begin = pages.begin;
+  watch.end = pages.end;
+}
+
 void release(Watch* watch) {
   if (watch == nullptr) return;
   close(*watch);
@@ -128,7 +135,8 @@ void release(Watch* watch) {
 Watch* split(Watch* watch, uintptr_t address) {
   if (watch == nullptr) return nullptr;
   const Range upper{address, watch->end.load()};
-  Watch* added = add(upper, watch->protection.load(), watch->inbox.load());
+  Watch* added =
+      add({upper, watch->protection.load(), watch->anonymous.load(), watch->inbox.load()});
   // Both hold the upper part for a moment, so that it is never without a guard.
   const bool closed = watch->turn.load() == kOwner;
   close(*watch);

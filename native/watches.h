@@ -57,7 +57,8 @@ struct FaultEntry {
 };
 
 struct Damage {
-  static constexpr size_t kEntries = 32;
+  static constexpr size_t kOwnEntries = 28;
+  static constexpr size_t kEntries = kOwnEntries + 4;  // and one for the rest of each kind
   static constexpr size_t kPath = 1024;
 
   Range pages;   // that the states are of
@@ -72,6 +73,7 @@ struct Damage {
   size_t islands;    // pages that were mended one by one
   uint64_t device;   // of the file that `path` was the name of; only if it is not ""
   uint64_t inode;
+  bool on_disk;                  // false: a memfd, tmpfs, or a file system without a device
   std::atomic<uintptr_t> first;  // what is damaged lies between these; empty when nothing is
   std::atomic<uintptr_t> last;
   std::atomic<uint32_t> entry_count;
@@ -99,6 +101,7 @@ struct Watch {
   std::atomic<uintptr_t> end{0};
   std::atomic<uint32_t> turn{0};
   std::atomic<int> protection{kMixedProtection};
+  std::atomic<bool> anonymous{false};
   std::atomic<Inbox*> inbox{nullptr};
   std::atomic<Damage*> damage{nullptr};
   std::atomic<uint32_t> idle{0};  // times that a handler found nothing to do, in a row
@@ -116,12 +119,20 @@ void end_turn(Watch& watch);
 // The rest needs the lock of Claims.
 
 // Null when there is no memory for it.
-Watch* add(Range pages, int protection, Inbox* inbox);
+struct Guarded {
+  Range pages;
+  int protection;
+  bool anonymous;
+  Inbox* inbox;
+};
+Watch* add(const Guarded& guarded);
 // Keeps handlers out, until open(). Doing it again does nothing.
 void close(Watch& watch);
 void open(Watch& watch);
 // What is mapped there is another thing from here on: the damage is forgotten.
 void reset(Watch& watch, int protection);
+// It is longer or shorter now. The watch is closed and has no damage.
+void reshape(Watch& watch, Range pages);
 // The range is no longer guarded; null is taken. The pages are not touched.
 void release(Watch* watch);
 // [address, end) gets a watch of its own. The damage stays with the lower one.

@@ -53,6 +53,8 @@ Result<uintptr_t> map_exclusive(uintptr_t at, size_t length, int protection, int
   return {0, error, "mmap"};
 }
 
+bool uses_huge_pages(int) { return false; }
+
 Status move(Range from, uintptr_t to) {
   mach_vm_address_t target = to;
   vm_prot_t current = VM_PROT_NONE;

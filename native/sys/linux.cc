@@ -125,6 +125,8 @@ Result<uintptr_t> map_exclusive(uintptr_t at, size_t length, int protection, int
   return {0, EEXIST, "mmap"};
 }
 
+bool uses_huge_pages(int flags) { return (flags & MAP_HUGETLB) != 0; }
+
 Status move(Range from, uintptr_t to) {
   void* moved = mremap(from.data(), from.size(), from.size(), MREMAP_MAYMOVE | MREMAP_FIXED,
                        reinterpret_cast<void*>(to));

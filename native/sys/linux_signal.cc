@@ -28,6 +28,7 @@ constexpr int kDontUnmap = 4;  // 5.7; for pages of files 5.13
 
 // What prepare() found. A handler never sees them change, but for a forked child.
 std::atomic<int> maps_fd{-1};
+std::atomic<int> memory_fd{-1};
 std::atomic<bool> can_copy{false};
 std::atomic<bool> can_populate{false};
 std::atomic<bool> can_query{false};
@@ -66,23 +67,24 @@ bool query(uintptr_t address, Behind* found, char* path, size_t path_size) {
     if (syscall(SYS_ioctl, maps_fd.load(), kProcmapQuery, &asked) != 0) return false;
   }
   if (path[0] != '/') path[0] = '\0';
-  *found = {to_region(asked), static_cast<size_t>(asked.vma_page_size)};
+  *found = {to_region(asked), static_cast<size_t>(asked.vma_page_size), asked.dev_major != 0};
   return true;
 }
 
 // The text list, with no more memory than this: a path that does not fit is not known.
 bool look_through_text(uintptr_t address, Behind* found, char* path, size_t path_size) {
-  const long fd = syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
+  const int fd = maps_fd.load();
   char line[512];
   char block[2048];
   size_t held = 0;
   bool over = false;
   bool hit = false;
+  uint64_t position = 0;
   for (bool reading = true; reading;) {
-    const long got = syscall(SYS_read, fd, block, sizeof block);
+    const long got = syscall(SYS_pread64, fd, block, sizeof block, position);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
+    position += static_cast<uint64_t>(got);
     for (long i = 0; i < got && reading; ++i) {
       if (block[i] != '\n') {
         if (held < sizeof line - 1) {
@@ -97,15 +99,25 @@ bool look_through_text(uintptr_t address, Behind* found, char* path, size_t path
       if (parse_maps_line(line, &parsed) && parsed.region.range.end > address) {
         reading = false;
         hit = parsed.region.range.begin <= address;
-        *found = {parsed.region, 0};
+        *found = {parsed.region, 0, parsed.on_disk};
         if (over || !copy_path(parsed.path, path, path_size)) path[0] = '\0';
       }
       held = 0;
       over = false;
     }
   }
-  syscall(SYS_close, fd);
   return hit;
+}
+
+// The same answer for bad pages: EIO, and no signal.
+bool copy_by_file(char* to, const char* from, size_t length) {
+  for (size_t done = 0; done < length;) {
+    const long got = syscall(SYS_pread64, memory_fd.load(), to + done, length - done, from + done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    done += static_cast<size_t>(got);
+  }
+  return true;
 }
 
 bool copy_by_pipe(char* to, const char* from, size_t length) {
@@ -129,12 +141,22 @@ bool copy_by_pipe(char* to, const char* from, size_t length) {
 void prepare() {
   const Capabilities& able = capabilities();
   if (maps_fd.load() < 0) maps_fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (!able.process_copy && memory_fd.load() < 0) {
+    memory_fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+  }
   can_copy = able.process_copy;
   can_populate = able.populate;
   can_query = able.region_query;
 }
 
-void forget_parent() { can_query = false; }
+// The child opens its own: open(2) may be called between fork and exec.
+void forget_parent() {
+  const auto again = [](std::atomic<int>& fd, const char* path) {
+    if (fd.load() >= 0) fd = open(path, O_RDONLY | O_CLOEXEC);
+  };
+  again(maps_fd, "/proc/self/maps");
+  again(memory_fd, "/proc/self/mem");
+}
 
 #if defined(__x86_64__)
 Attempt attempt_of(const siginfo_t* info, const void* context) {
@@ -215,7 +237,8 @@ bool evict(Range pages, uintptr_t to) {
 
 bool copy(void* to, const void* from, size_t length) {
   if (!can_copy.load()) {
-    return copy_by_pipe(static_cast<char*>(to), static_cast<const char*>(from), length);
+    const auto copy_somehow = memory_fd.load() >= 0 ? copy_by_file : copy_by_pipe;
+    return copy_somehow(static_cast<char*>(to), static_cast<const char*>(from), length);
   }
   const long self = syscall(SYS_getpid);
   const iovec local{to, length};
@@ -231,7 +254,7 @@ int populate(Range pages, bool write) {
 }
 
 bool look(uintptr_t address, Behind* found, char* path, size_t path_size) {
-  if (can_query.load()) return query(address, found, path, path_size);
+  if (can_query.load() && query(address, found, path, path_size)) return true;
   return look_through_text(address, found, path, path_size);
 }
 

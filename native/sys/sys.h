@@ -47,6 +47,9 @@ const Capabilities& capabilities();
 Result<uintptr_t> map(uintptr_t hint, size_t length, int protection, int flags, int fd,
                       uint64_t offset);
 
+// True when a mapping with these flags is of MAP_HUGETLB.
+[[nodiscard]] bool uses_huge_pages(int flags);
+
 // mmap(2) at exactly `at`, never over anything. Post: EEXIST when any page of it was in use.
 Result<uintptr_t> map_exclusive(uintptr_t at, size_t length, int protection, int flags, int fd,
                                 uint64_t offset);
