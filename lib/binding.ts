@@ -105,7 +105,7 @@ interface Native {
   /** Installs the handler, or again where somebody else has; `deliver` is called after a fault. */
   startGuard(deliver: () => void): Nothing;
   /** Rows of address, kind, signal, thread, file offset, length, count, Unix milliseconds; each once. */
-  takeFaults(): Float64Array;
+  takeFaults(): Float64Array | undefined;
   discardStrays(address: number, length: number): Nothing;
   restoreAsync(address: number, length: number): Maybe<Promise<Nothing>>;
   /** Rows of begin, end, kind, stray. */

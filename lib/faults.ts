@@ -41,6 +41,7 @@ const ROW = 8;
 export function collectFaults(): void {
   if (!started) return;
   const rows = native.takeFaults();
+  if (rows === undefined) return;
   for (let row = 0; row < rows.length; row += ROW) enter(rows.subarray(row, row + ROW));
 }
 

@@ -1,6 +1,7 @@
 // Who unmaps what nobody can reach any more. A Mapping is held for the turn in which it was made,
 // then only weakly: most are unmapped by hand within that turn and never cost a weak handle.
 import { isOutOfRoom, native } from './binding.js';
+import { collectFaults } from './faults.js';
 import type { Mapping } from './mapping.js';
 import { type MappingRecord, registry } from './record.js';
 
@@ -66,6 +67,8 @@ function settle(): void {
 
 function release(record: MappingRecord): void {
   if (record.state !== 'mapped' || record.start === record.end) return;
+  // Told although nobody can reach the Mapping any more: somebody may have used what was read.
+  collectFaults();
   const { start, end } = record;
   disown(record, 'unmapped');
   native.drop(start, end - start);

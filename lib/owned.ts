@@ -8,6 +8,7 @@ import { type Span, roundDown, roundUp } from './page.js';
 import { type MappingRecord, registry } from './record.js';
 import { foreign, inUse } from './registry.js';
 import { options as readOptions, wrongKind } from './validate.js';
+import { collectFaults } from './faults.js';
 import { inside } from './inside.js';
 import { regionsIn } from './verify.js';
 
@@ -48,6 +49,7 @@ export interface Owned {
 
 /** What of the span this thread owns, and whether that is all of it. */
 export function ownedIn(span: Span): { parts: Owned[]; whole: boolean } {
+  collectFaults();
   const gaps = registry.gaps(span.start, span.end);
   for (const gap of gaps) {
     const [region] = regionsIn(gap.start, gap.end);
@@ -83,6 +85,7 @@ export function named(options: unknown): readonly Mapping[] {
 
 /** The naming rule, for the pages of a fixed call. */
 export function victimsIn(span: Span, names: readonly Mapping[]): MappingRecord[] {
+  collectFaults();
   return registry.mayOverwrite(span.start, span.end, names);
 }
 

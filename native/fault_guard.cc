@@ -110,7 +110,9 @@ void pass_on(int signo, siginfo_t* info, void* context) {
   if (entry == nullptr) entry = enter(thread);
   const int round = entry == nullptr ? 0 : times_round(entry, context);
   Before& known = before[index_of(signo)];
-  const struct sigaction old = round == 0 ? known.action() : known.first;
+  // Also where the last of them was reset: libuv does that, and forgets what Node had before.
+  const bool was_reset = known.action().sa_handler == SIG_DFL;
+  const struct sigaction old = round == 0 && !was_reset ? known.action() : known.first;
   const bool takes_info = (old.sa_flags & SA_SIGINFO) != 0;
   const bool ignored = !takes_info && old.sa_handler == SIG_IGN;
   const bool is_default = !takes_info && old.sa_handler == SIG_DFL;

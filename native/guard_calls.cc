@@ -25,8 +25,8 @@ napi_value start_guard(Args& args) {
   return nullptr;
 }
 
-// takeFaults() -> rows of [address, kind, signal, thread, offset, length, count, unix ms], each
-// once
+// takeFaults() -> undefined, or rows of [address, kind, signal, thread, offset, length, count,
+// unix ms], each once
 struct Taking {
   const Inbox* inbox;
   std::vector<double> rows;
@@ -51,11 +51,13 @@ void take_from(void* context, Watch& watch) {
   repair::tidy(watch);
 }
 napi_value take_faults(Args& args) {
-  Taking taking{args.environment().inbox, {}};
-  if (taking.inbox != nullptr) {
+  Inbox* own = args.environment().inbox;
+  if (own == nullptr || !inbox::take(*own)) return nullptr;
+  Taking taking{own, {}};
+  {
     const auto lock = Claims::process().lock();
     watches::each(take_from, &taking);
-    if (!taking.rows.empty()) mend::prepare();
+    mend::prepare();
   }
   return args.numbers(taking.rows);
 }

@@ -13,7 +13,7 @@
 namespace memmap {
 
 struct Inbox {
-  std::atomic<bool> full{false};
+  std::atomic<bool> full{false};  // until its letters are taken; nobody rings twice for them
   napi_threadsafe_function deliver = nullptr;  // guarded by the lock of the post
 };
 
@@ -38,8 +38,8 @@ void* listen(void*) {
     sys::in_signal::wait_for_ring();
     const std::lock_guard lock(post.mutex);
     for (Inbox* inbox : post.open) {
-      if (inbox->deliver == nullptr || !inbox->full.exchange(false)) continue;
-      // A full queue is as good: what is in it has not been taken yet.
+      if (inbox->deliver == nullptr || !inbox->full.load()) continue;
+      // A full queue is as good: a call is on its way.
       const napi_status brought =
           napi_call_threadsafe_function(inbox->deliver, nullptr, napi_tsfn_nonblocking);
       if (brought == napi_closing) inbox->deliver = nullptr;
@@ -108,6 +108,8 @@ void close(Inbox* inbox) {
   }
   if (function != nullptr) napi_release_threadsafe_function(function, napi_tsfn_abort);
 }
+
+bool take(Inbox& inbox) { return inbox.full.exchange(false); }
 
 void post(Inbox& inbox) {
   if (!inbox.full.exchange(true)) sys::in_signal::ring();

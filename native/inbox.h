@@ -20,7 +20,10 @@ Inbox* make(napi_env env, napi_value deliver);
 // Its environment ends. Letters are no longer brought.
 void close(Inbox* inbox);
 
-// For the handler.
+// True when there is something to take. What comes from here on rings again.
+bool take(Inbox& inbox);
+
+// For the handler, after the entry is written.
 void post(Inbox& inbox);
 
 }  // namespace inbox

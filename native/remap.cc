@@ -121,10 +121,10 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
   if (claim == nullptr || !books::is_whole(*claim, pages))
     return {{Refusal::kForeign, pages.begin}};
   if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, pages.begin, "mremap"}};
-  const Outcome undamaged = guarding::check_undamaged(claims, pages);
-  if (!undamaged.ok()) return {undamaged};
   watches::Closed closed;
   guarding::close(claims, pages, closed);
+  const Outcome undamaged = guarding::check_undamaged(claims, pages);
+  if (!undamaged.ok()) return {undamaged};
   const Readers readers{claim->viewed, buffers::escaped(environment.env, claims, pages)};
   const Moved grown = grow_in_kernel(pages, length, may_move, readers);
   if (!grown.status.ok() && !grown.destroyed) return {grown.status};
@@ -179,22 +179,22 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   Claim* source = claims.of(&environment, touched);
   if (source == nullptr) return {{Refusal::kForeign, from.begin}};
   if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, from.begin, "mremap"}};
+  watches::Closed closed;
+  guarding::close(claims, touched, closed);
+  const Outcome undamaged = guarding::check_undamaged(claims, source->pages);
+  if (!undamaged.ok()) return {undamaged};
   const bool fixed = (request.flags & kFixed) != 0;
   if (fixed) {
     const Range target{request.to, request.to + request.new_length};
     const Outcome allowed = books::verify(claims, environment, target, &owners);
     if (!allowed.ok()) return {allowed};
+    guarding::close(claims, target, closed);
     const Outcome whole = guarding::check_whole(claims, target);
     if (!whole.ok()) return {whole};
     // What is moved there may be unreadable.
     const Outcome blinded = books::blind(claims, environment, target);
     if (!blinded.ok()) return {blinded};
   }
-  const Outcome undamaged = guarding::check_undamaged(claims, source->pages);
-  if (!undamaged.ok()) return {undamaged};
-  watches::Closed closed;
-  guarding::close(claims, touched, closed);
-  if (fixed) guarding::close(claims, {request.to, request.to + request.new_length}, closed);
   const bool stays = request.old_length == 0 || (request.flags & kDontUnmap) != 0;
   const bool shrinks = !fixed && !stays && request.new_length < request.old_length;
   const Readers readers{!stays && (source->viewed || buffers::readable_by_others(from)),

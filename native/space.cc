@@ -122,6 +122,8 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
   const bool readable = (request.protection & PROT_READ) != 0;
   const bool keepable = readable && books::is_whole(*claims.at(target.begin), target);
   if (keep_views && !keepable) return {Refusal::kArgument, target.begin};
+  watches::Closed closed;
+  guarding::close(claims, target, closed);
   const Outcome whole = guarding::check_whole(claims, target);
   if (!whole.ok()) return whole;
 
@@ -137,8 +139,6 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
   const auto staged = map_somewhere(staging);
   if (!staged.outcome.ok()) return staged.outcome;
   const Range from{staged.value, staged.value + target.size()};
-  watches::Closed closed;
-  guarding::close(claims, target, closed);
   const sys::Status moved = sys::move(from, target.begin);
   if (!moved.ok()) {
     static_cast<void>(sys::unmap(from).ok());
@@ -166,6 +166,8 @@ Answer<bool> unmap(Environment& environment, Range pages) {
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr) return {{Refusal::kForeign, pages.begin}};
   const bool viewed = claim->viewed || buffers::readable_by_others(pages);
+  watches::Closed closed;
+  guarding::close(claims, pages, closed);
   const Outcome allowed = guarding::check_whole(claims, pages);
   if (!allowed.ok()) return {allowed};
   // The kernel first: when it refuses, nothing is lost, not even a view.
@@ -220,10 +222,10 @@ Outcome protect(Environment& environment, Range pages, int protection) {
   if (pages.empty()) return sys::protect(pages, protection);
   const bool writable = (protection & PROT_WRITE) != 0;
   if (readable && !writable) guarding::watch_all(claims, environment, pages);
-  const Outcome discarded = discard_strays(claims, pages);
-  if (!discarded.ok()) return discarded;
   watches::Closed closed;
   guarding::close(claims, pages, closed);
+  const Outcome discarded = discard_strays(claims, pages);
+  if (!discarded.ok()) return discarded;
   const Outcome allowed = writable ? Outcome() : guarding::check_unwritten(claims, pages);
   if (!allowed.ok()) return allowed;
   const sys::Status done = sys::protect(pages, protection);
@@ -241,7 +243,9 @@ Outcome advise(Environment& environment, Range pages, int advice) {
   if (!pages.empty() && !room::for_more(claims.count(), 2)) {
     return {Refusal::kLimit, pages.begin, "madvise"};
   }
-  if (throws_away(advice)) {
+  watches::Closed closed;
+  if (throws_away(advice) && !pages.empty()) {
+    guarding::close(claims, pages, closed);
     const Outcome undamaged = guarding::check_undamaged(claims, pages);
     if (!undamaged.ok()) return undamaged;
   }
