@@ -266,12 +266,14 @@ Verdict lost_page(Watch& watch, const Attempt& attempt) {
   if (truncated && damage->islands > kMostIslands) pages = rest_of(watch, *damage, pages);
   keep_original(*damage, pages);
   const auto put = [&] { return signal_safe::put_zeros(pages, protection); };
-  if (!put() && truncated) {
+  bool done = put();
+  if (!done && truncated) {
     // No room: all that is beyond the end of the file at once takes none from here on.
     pages = rest_of(watch, *damage, pages);
     keep_original(*damage, pages);
   }
-  if (!with_spare_regions(put)) return Verdict::kForeign;
+  done = done || with_spare_regions(put);
+  if (!done) return Verdict::kForeign;
   const bool alone = pages.begin == watch.begin.load() ||
                      damage->state_of(pages.begin - sys::page_size()).bits == 0;
   if (alone) ++damage->islands;

@@ -1,6 +1,7 @@
 #include "repair.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <memory>
@@ -83,15 +84,36 @@ Outcome put_back(const Piece& piece, const Staged& staged) {
   return {};
 }
 
-// The pages themselves were written to: what was kept of them is copied back.
+bool same_bytes(Range a, Range b) {
+  uint64_t one[64];
+  uint64_t other[64];
+  for (size_t at = 0; at < a.size(); at += sizeof one) {
+    const auto* from = static_cast<const char*>(a.data()) + at;
+    const auto* with = static_cast<const char*>(b.data()) + at;
+    if (!sys::copy(one, from, sizeof one, true).ok()) return false;
+    if (!sys::copy(other, with, sizeof other, true).ok()) return false;
+    if (memcmp(one, other, sizeof one) != 0) return false;
+  }
+  return true;
+}
+
+// The page itself was written to: what was kept of it is copied back. Somebody may go on writing
+// until the page is read-only again, so it is compared then.
 Outcome discard_private(const Piece& piece, const Staged& kept) {
-  const Range pages = piece.pages;
-  const auto copied = sys::copy(pages.data(), kept.pages.data(), pages.size(), false);
-  if (!copied.ok()) return copied.status();
-  const sys::Status allowed = sys::protect(pages, piece.state.protection());
-  if (!allowed.ok()) return allowed;
-  piece.damage->set_states(pages, {});
-  return {};
+  const Range page = piece.pages;
+  constexpr int kTries = 1000;
+  for (int i = 0; i < kTries; ++i) {
+    const sys::Status open = sys::protect(page, kReadWrite);
+    if (!open.ok()) return open;
+    const auto copied = sys::copy(page.data(), kept.pages.data(), page.size(), false);
+    const sys::Status allowed = sys::protect(page, piece.state.protection());
+    if (!allowed.ok()) return allowed;
+    // Where the file was cut off meanwhile nothing is left to show: the next access says so.
+    if (copied.ok() && !same_bytes(page, kept.pages)) continue;
+    piece.damage->set_states(page, {});
+    return {};
+  }
+  return {Refusal::kBusy, page.begin};
 }
 
 Outcome discard(const Piece& piece) {

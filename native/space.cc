@@ -214,20 +214,20 @@ Outcome protect(Environment& environment, Range pages, int protection) {
   if (!pages.empty() && !room::for_more(claims.count(), 2)) {
     return {Refusal::kLimit, pages.begin, "mprotect"};
   }
-  const bool readable = (protection & PROT_READ) != 0;
-  if (!readable && !pages.empty()) {
-    const Outcome blinded = books::blind(claims, environment, pages);
-    if (!blinded.ok()) return blinded;
-  }
   if (pages.empty()) return sys::protect(pages, protection);
+  const bool readable = (protection & PROT_READ) != 0;
   const bool writable = (protection & PROT_WRITE) != 0;
   if (readable && !writable) guarding::watch_all(claims, environment, pages);
   watches::Closed closed;
   guarding::close(claims, pages, closed);
-  const Outcome discarded = discard_strays(claims, pages);
-  if (!discarded.ok()) return discarded;
   const Outcome allowed = writable ? Outcome() : guarding::check_unwritten(claims, pages);
   if (!allowed.ok()) return allowed;
+  const Outcome discarded = discard_strays(claims, pages);
+  if (!discarded.ok()) return discarded;
+  if (!readable) {
+    const Outcome blinded = books::blind(claims, environment, pages);
+    if (!blinded.ok()) return blinded;
+  }
   const sys::Status done = sys::protect(pages, protection);
   guarding::set_protection(claims, pages, protection, done.ok());
   // Also where it failed: the kernel may have changed the pages before the one it refused.
