@@ -20,6 +20,8 @@ constexpr uintptr_t kNoShadow = 1;  // this kernel cannot move such pages: do no
 // More single pages than this in one mapping, and the rest beyond the end of the file goes at once:
 // every one that stands alone costs the process up to two of its regions.
 constexpr size_t kMostIslands = 1024;
+constexpr size_t kLeastRest = size_t{64} << 20;
+constexpr size_t kMostRests = 4096;
 // Stray writes that go on and on are met in growing steps.
 constexpr size_t kMostPagesAtOnce = 1024;
 // As often as the handler may find nothing to do before it believes that nothing will change.
@@ -190,12 +192,16 @@ void keep_original(Damage& damage, Range pages) {
   with_spare_regions([&] { return signal_safe::evict(pages, to); });
 }
 
-// From the page to the end of what is mapped there now, at most to the end of the range.
+// From the page to the end of what is mapped there now, or a large step.
 Range rest_of(const Watch& watch, Damage& damage, Range pages) {
   signal_safe::Behind behind{};
   char path[Damage::kPath];
   if (!signal_safe::look(pages.begin, &behind, path, sizeof path)) return pages;
-  uintptr_t end = std::min(behind.region.range.end, watch.end.load());
+  // Not all of a huge file: a handler must not take seconds.
+  const size_t step = std::max(kLeastRest, damage.pages.size() / kMostRests);
+  const uintptr_t limit = std::min(behind.region.range.end, watch.end.load());
+  uintptr_t end = limit - pages.begin > step ? pages.begin + step : limit;
+  end &= ~(uintptr_t{sys::page_size()} - 1);
   for (uintptr_t at = pages.end; at < end; at += sys::page_size()) {
     if (damage.state_of(at).bits != 0) end = at;
   }

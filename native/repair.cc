@@ -14,7 +14,7 @@ namespace memmap::repair {
 namespace {
 
 // As much as is mended with the handler kept away: other threads that fault wait for it.
-constexpr size_t kPiece = size_t{256} << 10;
+constexpr size_t kPiece = size_t{4} << 20;
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 
 struct Piece {
@@ -165,6 +165,7 @@ class Writer {
     const bool copied = piece_.state.copied();
     if (copied && !take_start(from, to)) return {Refusal::kFault, from};
     bool writable = false;
+    bool in_doubt = false;
     for (size_t i = 0; i < page;) {
       if (!differs(i, copied)) {
         ++i;
@@ -172,7 +173,9 @@ class Writer {
       }
       size_t end = i + 1;
       while (end < page && differs(end, copied)) ++end;
-      if (!reaches(to, end)) return {Refusal::kFault, from};
+      const Reach reach = reach_of(to, end);
+      if (reach == Reach::kBeyond) return {Refusal::kFault, from};
+      in_doubt = in_doubt || reach == Reach::kUnknown;
       // Blocks first: a full disk says so here.
       if (!writable && !sys::populate({to, to + page}, true).ok()) return {Refusal::kFault, from};
       writable = true;
@@ -180,7 +183,20 @@ class Writer {
       if (!put.ok()) return {Refusal::kFault, from};
       i = end;
     }
-    return {};
+    return in_doubt && !stays(to, copied) ? Outcome(Refusal::kFault, from) : Outcome();
+  }
+
+  // A file system writes zeros for what lies beyond the end of the file, and so shows where that
+  // is.
+  bool stays(uintptr_t to, bool copied) {
+    const size_t page = sys::page_size();
+    const std::unique_ptr<uint8_t[]> now(new (std::nothrow) uint8_t[page]);
+    if (now == nullptr || !sys::sync({to, to + page}, MS_SYNC).ok()) return false;
+    if (!sys::copy(now.get(), reinterpret_cast<void*>(to), page, true).ok()) return false;
+    for (size_t i = 0; i < page; ++i) {
+      if (differs(i, copied) && now[i] != ours_[i]) return false;
+    }
+    return true;
   }
 
   // What the page started as: kept beside it, or else what the file shows now.
@@ -193,17 +209,22 @@ class Writer {
     return is_kept || sys::copy(theirs_.get(), reinterpret_cast<void*>(to), page, true).ok();
   }
 
-  // Bytes of the last page that lie beyond the end of the file would be taken, and lost. True when
-  // the file reaches to the end of the `length` first bytes of a staged page.
-  [[nodiscard]] bool reaches(uintptr_t page, size_t length) const {
+  // Bytes of the last page that lie beyond the end of the file would be taken, and lost. Whether
+  // the file reaches to the end of the `length` first bytes of a staged page:
+  enum class Reach { kWithin, kBeyond, kUnknown };
+  [[nodiscard]] Reach reach_of(uintptr_t page, size_t length) const {
     Damage& damage = *piece_.damage;
-    if (damage.anonymous || !damage.shared || !damage.on_disk) return true;
-    const uintptr_t next = page + sys::page_size();
-    if (sys::populate({next, next + sys::page_size()}, false).ok()) return true;
+    // tmpfs keeps them, for as long as the file may become longer.
+    if (damage.anonymous || !damage.shared || !damage.on_disk) return Reach::kWithin;
     uint64_t size = 0;
-    const size_t into = page - staged_begin_;
-    const uint64_t offset = fault_kind::offset_of(damage, piece_.pages.begin + into);
-    return fault_kind::size_now(damage, page, &size) && size >= offset + length;
+    const uint64_t offset =
+        fault_kind::offset_of(damage, piece_.pages.begin + (page - staged_begin_));
+    if (fault_kind::size_now(damage, page, &size)) {
+      return size >= offset + length ? Reach::kWithin : Reach::kBeyond;
+    }
+    const uintptr_t next = page + sys::page_size();
+    const bool goes_on = sys::populate({next, next + sys::page_size()}, false).ok();
+    return goes_on ? Reach::kWithin : Reach::kUnknown;
   }
 
   [[nodiscard]] bool differs(size_t i, bool copied) const {
@@ -259,17 +280,32 @@ bool first_piece(Claims& claims, const void* environment, Range pages, size_t mo
   return false;
 }
 
+// Pages that were cut off and are in the file again need not be read to know that they are there.
+bool is_long_enough(const Piece& piece, const Staged& staged) {
+  Damage& damage = *piece.damage;
+  uint64_t size = 0;
+  const bool cut = piece.state.kind() == FaultKind::kTruncated && !damage.anonymous;
+  return cut && fault_kind::size_now(damage, staged.pages.begin, &size) &&
+         size >= fault_kind::offset_of(damage, piece.pages.end);
+}
+
 Outcome restore_piece(Claims& claims, const void* environment, const Piece& found) {
   // Reading the pages in may take a while: without the lock, on a mapping of the same file.
+  bool long_enough = false;
   const Staged staged = [&] {
     const auto lock = claims.lock();
     Claim* claim = claims.at(found.pages.begin);
     const bool same = claim != nullptr && claim->environment == environment &&
                       claim->watch == found.watch && claim->watch->damage.load() == found.damage;
-    return same ? stage(found) : Staged{};
+    if (!same) return Staged{};
+    watches::Closed closed;
+    closed.add(claim->watch);
+    const Staged ready = stage(found);
+    long_enough = ready.ok() && is_long_enough(found, ready);
+    return ready;
   }();
   if (!staged.ok()) return {Refusal::kNoWayBack, found.pages.begin};
-  if (!sys::populate(staged.pages, false).ok()) {
+  if (!long_enough && !sys::populate(staged.pages, false).ok()) {
     staged.drop();
     return {Refusal::kFault, found.pages.begin};
   }

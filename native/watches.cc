@@ -6,12 +6,31 @@
 
 namespace memmap {
 
+size_t Damage::zeros_from(uintptr_t address, uintptr_t end) {
+  const size_t index = (address - pages.begin) / sys::page_size();
+  const size_t left = (end - address) / sys::page_size();
+  size_t skipped = 0;
+  const auto* at = reinterpret_cast<const uint8_t*>(&states[index + 1]);
+  while (skipped + 1 < left && (reinterpret_cast<uintptr_t>(at) % sizeof(uint64_t)) != 0) {
+    if (__atomic_load_n(at, __ATOMIC_RELAXED) != 0) return skipped;
+    ++at;
+    ++skipped;
+  }
+  for (; skipped + sizeof(uint64_t) < left; skipped += sizeof(uint64_t), at += sizeof(uint64_t)) {
+    if (__atomic_load_n(reinterpret_cast<const uint64_t*>(at), __ATOMIC_RELAXED) != 0) break;
+  }
+  return skipped;
+}
+
 Range Damage::next_run(Range range, size_t most) {
   const size_t page = sys::page_size();
   const Range within = range.intersect({first.load(), last.load()});
   for (uintptr_t at = within.begin; at < within.end; at += page) {
     const uint8_t state = state_of(at).bits;
-    if (state == 0) continue;
+    if (state == 0) {
+      at += zeros_from(at, within.end) * page;
+      continue;
+    }
     uintptr_t end = at + page;
     while (end < within.end && end - at < most && state_of(end).bits == state) end += page;
     return {at, end};

@@ -92,6 +92,10 @@ struct Damage {
   }
   // Pages [begin, end) that touch `range` and share one state that is not zero; empty: no more.
   [[nodiscard]] Range next_run(Range range, size_t most);
+
+ private:
+  // At least so many pages after that of `address`, below `end`, are not damaged.
+  size_t zeros_from(uintptr_t address, uintptr_t end);
 };
 
 constexpr int kMixedProtection = -1;
