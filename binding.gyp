@@ -34,6 +34,7 @@
         "native/remap.cc",
         "native/repair.cc",
         "native/room.cc",
+        "native/salvage.cc",
         "native/space.cc",
         "native/watches.cc",
         "native/weak.cc",

@@ -247,6 +247,10 @@ export const isOutOfRoom = (answer: unknown): boolean =>
 export const codeOf = (answer: unknown): string | undefined =>
   isFailure(answer) ? getSystemErrorMap().get(answer.errno)?.[0] : undefined;
 
+/** The damaged page for which the fault guard refused a call. */
+export const faultPageOf = (answer: unknown): number | undefined =>
+  isFailure(answer) && answer.refusal === 'fault' ? answer.at : undefined;
+
 /** True when a fixed call failed and what was there is gone. */
 export const isDestroyed = (answer: unknown): boolean =>
   isFailure(answer) && answer.destroyed === true;

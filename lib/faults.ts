@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
-import { FAULT_KINDS, check, checkLater, faultAt, native } from './binding.js';
+import { FAULT_KINDS, check, checkLater, faultAt, faultPageOf, native } from './binding.js';
 import { during } from './chunks.js';
 import { type ErrorDetails, FaultError, type FaultKind } from './errors.js';
 import type { Mapping } from './mapping.js';
@@ -91,10 +91,11 @@ function raise(error: Error): void {
 function tell(record: MappingRecord): void {
   const mapping = record.owner;
   const faults = taken(record);
-  discardStrays(record);
+  const failure = discardStrays(record);
   const listened = mapping !== undefined && mapping.listenerCount('fault') > 0;
   for (const { fault, claimed } of faults) {
     const error = errorOf(fault, record, mapping);
+    if (failure !== undefined && fault.kind === 'read-only') error.cause = failure;
     if (listened) process.nextTick(emit, mapping, error);
     else if (!claimed) raise(error);
   }
@@ -112,13 +113,14 @@ function emit(mapping: Mapping, error: FaultError): void {
   mapping.emit('fault', error);
 }
 
-/** What was written to read-only memory is thrown away: it shows what it did before. */
-function discardStrays(record: MappingRecord): void {
-  if (record.state !== 'mapped') return;
+/** What was written to read-only memory is thrown away; an error, if it could not be. */
+function discardStrays(record: MappingRecord): unknown {
+  if (record.state !== 'mapped') return undefined;
   try {
     check(native.discardStrays(record.start, record.end - record.start), whereOfFaults(record));
+    return undefined;
   } catch (error) {
-    raise(error as Error);
+    return error;
   }
 }
 
@@ -295,6 +297,16 @@ export const whereOfFaults = (record: MappingRecord): ErrorDetails => ({
   fileOffset: BigInt(record.contents.fileOffset),
   mapping: record.owner,
 });
+
+/** `check` for a raw call, which may meet the damaged page of any mapping. */
+export function checkRaw<Answer>(
+  answer: Answer,
+  details: ErrorDetails,
+): ReturnType<typeof check<Answer>> {
+  const page = faultPageOf(answer);
+  const record = page === undefined ? undefined : registry.entryAt(page);
+  return check(answer, record === undefined ? details : whereOfFaults(record));
+}
 
 /** Whether our handler is in place, and who relies on it. */
 export interface GuardStatus {

@@ -2,6 +2,7 @@
 // the registry's one rule on top. Addresses and lengths are `number | bigint`.
 import { check, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
+import { checkRaw } from './faults.js';
 import type { Mapping } from './mapping.js';
 import {
   type Owned,
@@ -105,7 +106,7 @@ export function mprotect(address: Numeric, length: Numeric, protection: number):
   };
   onEach(range, { syscall: 'mprotect', judge }, ({ record, start, end }) => {
     if ((bits & flags.read) === 0) mustBeIdle(record);
-    check(native.protect(start, end - start, bits), { address: range.address });
+    checkRaw(native.protect(start, end - start, bits), { address: range.address });
     record.setProtection(start, end, bits);
   });
 }
@@ -129,7 +130,7 @@ export function msync(address: Numeric, length: Numeric, syncFlags: number): voi
     return;
   }
   onEach(range, { syscall: 'msync', judge }, ({ start, end }) => {
-    check(native.sync(start, end - start, bits), { address: range.address });
+    checkRaw(native.sync(start, end - start, bits), { address: range.address });
   });
 }
 
@@ -144,7 +145,7 @@ export function madvise(address: Numeric, length: Numeric, advice: number): void
   };
   onEach(range, { syscall: 'madvise', judge }, ({ record, start, end }) => {
     if (mustStay.has(bits)) mustBeIdle(record);
-    check(native.advise(start, end - start, bits), { address: range.address });
+    checkRaw(native.advise(start, end - start, bits), { address: range.address });
   });
 }
 

@@ -29,7 +29,7 @@ constexpr uint32_t kMostIdle = 100'000;
 
 // Regions that can be given back in an instant: mending needs up to four, and a process that
 // maps much may be at its limit. Every other page is readable, so that each is a region.
-constexpr size_t kSparePages = 128;
+constexpr size_t kSparePages = 256;
 struct Spares {
   uintptr_t begin;
   std::atomic<size_t> used;
@@ -43,6 +43,11 @@ bool free_some_regions() {
   if (from >= kSparePages) return false;
   const size_t page = sys::page_size();
   return signal_safe::unmap({set->begin + from * page, set->begin + (from + kStep) * page});
+}
+
+bool spares_run_low() {
+  const Spares* set = spares.load();
+  return set != nullptr && set->used.load() >= kSparePages / 4;
 }
 
 template <typename Call>
@@ -79,7 +84,9 @@ Damage* make_damage(Watch& watch, uintptr_t page) {
   damage->file_offset = behind.region.offset - (behind.region.range.begin - pages.begin);
   if (!damage->anonymous) fault_kind::learn_name(*damage, path, signal_safe::named(path));
   if (damage->shared) {
-    damage->anchor = signal_safe::duplicate(pages.begin, damage->unit);
+    // Where that fails, repair() tries again.
+    with_spare_regions(
+        [&] { return (damage->anchor = signal_safe::duplicate(pages.begin, damage->unit)) != 0; });
     damage->anchor_of = pages.begin;
   }
   watch.damage = damage;
@@ -171,7 +178,10 @@ bool put_copy(Range pages, Range source, int protection) {
 
 // Private pages of a file have no other way back: they are kept, in a place as long as the range.
 uintptr_t shadow_of(Damage& damage) {
-  if (damage.shadow == 0) damage.shadow = signal_safe::reserve(damage.pages.size());
+  if (damage.shadow == 0) {
+    with_spare_regions(
+        [&] { return (damage.shadow = signal_safe::reserve(damage.pages.size())) != 0; });
+  }
   return damage.shadow;
 }
 
@@ -342,6 +352,8 @@ Verdict stray_write(Watch& watch, const Attempt& attempt) {
   if (damage == nullptr) return Verdict::kForeign;
   if (damage->state_of(at).bits != 0) return write_into_mended(watch, *damage, page);
   Range pages = step_at(watch, *damage, page, behind.region.range);
+  // Little is left to spare: a large step at once takes no more regions from here on.
+  if (spares_run_low()) pages = rest_of(watch, *damage, page);
   if (!let_write(*damage, pages)) {
     // A later page of the step may lie beyond the end of the file.
     pages = page;

@@ -4,10 +4,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include <memory>
-#include <new>
-
 #include "fault_kind.h"
+#include "salvage.h"
+#include "sys/in_signal.h"
 
 namespace memmap::repair {
 
@@ -48,11 +47,22 @@ class Staged {
   static void drop_part(Range part) { static_cast<void>(sys::unmap(part).ok()); }
 };
 
+// The handler had no room for an anchor: any page below that is still the file's own will do.
+bool has_anchor(Damage& damage, Range pages) {
+  for (uintptr_t at = damage.pages.begin; damage.anchor == 0 && at < pages.begin;
+       at += damage.unit) {
+    if (damage.state_of(at).bits != 0) continue;
+    damage.anchor = sys::in_signal::duplicate(at, damage.unit);
+    damage.anchor_of = at;
+  }
+  return damage.anchor != 0 && damage.anchor_of <= pages.begin;
+}
+
 Staged stage(const Piece& piece) {
-  const Damage& damage = *piece.damage;
+  Damage& damage = *piece.damage;
   const Range pages = piece.pages;
   if (damage.shared) {
-    if (damage.anchor == 0) return {};
+    if (!has_anchor(damage, pages)) return {};
     const size_t before = pages.begin - damage.anchor_of;
     constexpr int kMayMove = 1;
     const size_t length = before + pages.size() + damage.unit;
@@ -137,106 +147,6 @@ Outcome discard_in_lost(const Piece& piece) {
   return {};
 }
 
-// Where the private pages differ from what they started as, their bytes go to the staged ones.
-class Writer {
- public:
-  explicit Writer(const Piece& piece)
-      : piece_(piece),
-        ours_(new(std::nothrow) uint8_t[sys::page_size()]),
-        theirs_(new(std::nothrow) uint8_t[sys::page_size()]) {}
-
-  Outcome write(const Staged& staged) {
-    const size_t page = sys::page_size();
-    if (ours_ == nullptr || theirs_ == nullptr) return sys::Status{ENOMEM, "malloc"};
-    staged_begin_ = staged.pages.begin;
-    for (size_t at = 0; at < piece_.pages.size(); at += page) {
-      const Outcome written = write_page(piece_.pages.begin + at, staged.pages.begin + at);
-      if (!written.ok()) return written;
-    }
-    return {};
-  }
-
- private:
-  Outcome write_page(uintptr_t from, uintptr_t to) {
-    const size_t page = sys::page_size();
-    const auto taken = sys::copy(ours_.get(), reinterpret_cast<void*>(from), page, true);
-    if (!taken.ok()) return taken.status();
-    // A copy started as what the page showed; everything else started as zeros.
-    const bool copied = piece_.state.copied();
-    if (copied && !take_start(from, to)) return {Refusal::kFault, from};
-    bool writable = false;
-    bool in_doubt = false;
-    for (size_t i = 0; i < page;) {
-      if (!differs(i, copied)) {
-        ++i;
-        continue;
-      }
-      size_t end = i + 1;
-      while (end < page && differs(end, copied)) ++end;
-      const Reach reach = reach_of(to, end);
-      if (reach == Reach::kBeyond) return {Refusal::kFault, from};
-      in_doubt = in_doubt || reach == Reach::kUnknown;
-      // Blocks first: a full disk says so here.
-      if (!writable && !sys::populate({to, to + page}, true).ok()) return {Refusal::kFault, from};
-      writable = true;
-      const auto put = sys::copy(reinterpret_cast<void*>(to + i), ours_.get() + i, end - i, false);
-      if (!put.ok()) return {Refusal::kFault, from};
-      i = end;
-    }
-    return in_doubt && !stays(to, copied) ? Outcome(Refusal::kFault, from) : Outcome();
-  }
-
-  // A file system writes zeros for what lies beyond the end of the file, and so shows where that
-  // is.
-  bool stays(uintptr_t to, bool copied) {
-    const size_t page = sys::page_size();
-    const std::unique_ptr<uint8_t[]> now(new (std::nothrow) uint8_t[page]);
-    if (now == nullptr || !sys::sync({to, to + page}, MS_SYNC).ok()) return false;
-    if (!sys::copy(now.get(), reinterpret_cast<void*>(to), page, true).ok()) return false;
-    for (size_t i = 0; i < page; ++i) {
-      if (differs(i, copied) && now[i] != ours_[i]) return false;
-    }
-    return true;
-  }
-
-  // What the page started as: kept beside it, or else what the file shows now.
-  bool take_start(uintptr_t from, uintptr_t to) {
-    const size_t page = sys::page_size();
-    const Damage& damage = *piece_.damage;
-    const uintptr_t kept = damage.shadow + (from - damage.pages.begin);
-    const bool is_kept = damage.shared && damage.shadow != 0 &&
-                         sys::copy(theirs_.get(), reinterpret_cast<void*>(kept), page, true).ok();
-    return is_kept || sys::copy(theirs_.get(), reinterpret_cast<void*>(to), page, true).ok();
-  }
-
-  // Bytes of the last page that lie beyond the end of the file would be taken, and lost. Whether
-  // the file reaches to the end of the `length` first bytes of a staged page:
-  enum class Reach { kWithin, kBeyond, kUnknown };
-  [[nodiscard]] Reach reach_of(uintptr_t page, size_t length) const {
-    Damage& damage = *piece_.damage;
-    // tmpfs keeps them, for as long as the file may become longer.
-    if (damage.anonymous || !damage.shared || !damage.on_disk) return Reach::kWithin;
-    uint64_t size = 0;
-    const uint64_t offset =
-        fault_kind::offset_of(damage, piece_.pages.begin + (page - staged_begin_));
-    if (fault_kind::size_now(damage, page, &size)) {
-      return size >= offset + length ? Reach::kWithin : Reach::kBeyond;
-    }
-    const uintptr_t next = page + sys::page_size();
-    const bool goes_on = sys::populate({next, next + sys::page_size()}, false).ok();
-    return goes_on ? Reach::kWithin : Reach::kUnknown;
-  }
-
-  [[nodiscard]] bool differs(size_t i, bool copied) const {
-    return ours_[i] != (copied ? theirs_[i] : 0);
-  }
-
-  const Piece& piece_;
-  std::unique_ptr<uint8_t[]> ours_;
-  std::unique_ptr<uint8_t[]> theirs_;
-  uintptr_t staged_begin_ = 0;
-};
-
 // The handler is kept away, and nobody can write to the pages: what is read of them is all.
 Outcome give_back(const Piece& piece, const Staged& staged) {
   const bool writable = (piece.state.protection() & PROT_WRITE) != 0;
@@ -246,7 +156,7 @@ Outcome give_back(const Piece& piece, const Staged& staged) {
     Outcome written;
     const sys::Status opened = sys::protect(staged.pages, kReadWrite);
     if (opened.ok()) {
-      written = Writer(piece).write(staged);
+      written = salvage::write(*piece.damage, {piece.pages, piece.state, staged.pages});
     } else {
       written = opened;
     }
