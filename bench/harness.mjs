@@ -40,21 +40,30 @@ export function perOperation(count, operation) {
 
 /**
  * Ours, theirs, ours, theirs, ...: machine noise that lasts longer than a round hits both. Each side
- * answers what one operation cost. The first `warmup` rounds are not counted.
+ * answers what one operation cost. The first `warmup` rounds are not counted. `shuffle`: chance says
+ * who begins, where what one side leaves behind, collections among it, would always hit the other.
  */
-export async function duel({ ours, theirs, rounds, warmup = 2, between = () => {} }) {
-  const value = [];
-  const against = [];
+export async function duel({
+  ours,
+  theirs,
+  rounds,
+  warmup = 2,
+  between = () => {},
+  shuffle = false,
+}) {
+  const sides = [
+    { measure: ours, found: [] },
+    { measure: theirs, found: [] },
+  ];
   for (let round = -warmup; round < rounds; round++) {
-    await between();
-    const mine = await ours();
-    await between();
-    const other = await theirs();
-    if (round < 0) continue;
-    value.push(mine);
-    against.push(other);
+    const order = shuffle && Math.random() < 0.5 ? [1, 0] : [0, 1];
+    for (const side of order) {
+      await between();
+      const cost = await sides[side].measure();
+      if (round >= 0) sides[side].found.push(cost);
+    }
   }
-  return { value: median(value), against: median(against) };
+  return { value: median(sides[0].found), against: median(sides[1].found) };
 }
 
 /** Until everything that waits for a later turn of the event loop, finalizers among it, has run. */

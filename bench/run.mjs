@@ -60,7 +60,7 @@ function judge(row, found) {
 }
 
 const TITLES = ['row', 'ours', 'theirs', 'unit', 'ratio', 'target', 'met', 'against'];
-const WIDTHS = [22, 12, 12, 5, 9, 9, 4, 0];
+const WIDTHS = [27, 12, 12, 5, 9, 9, 4, 0];
 const line = (cells) =>
   cells
     .map((cell, i) => String(cell).padEnd(WIDTHS[i]))

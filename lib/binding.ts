@@ -181,7 +181,7 @@ function toError(failure: Failure, details: ErrorDetails): Error {
         },
       );
     case 'fault':
-      return faultAt(failure.at ?? 0, details);
+      return faultAt(failure.at ?? 0, details.hint);
     case 'no-way-back':
       return misuse('UNSUPPORTED', 'nothing is left that could show what was mapped there', {
         ...details,
@@ -208,18 +208,33 @@ function toError(failure: Failure, details: ErrorDetails): Error {
 /** By the names in lib/errors.ts; the addon numbers them from 1. */
 export const FAULT_KINDS: readonly FaultKind[] = ['truncated', 'no-space', 'io-error', 'read-only'];
 
+interface OwnerDetails extends ErrorDetails {
+  /** Address of the mapping's first byte. */
+  readonly start?: number;
+  /** Where that lies in its file, if it has one. */
+  readonly firstByte?: number | undefined;
+}
+
+let ownerOf: (page: number) => OwnerDetails = () => ({});
+
+/** Says how to find the mapping of a page, for the errors that only name the page. */
+export function knowMappings(find: (page: number) => OwnerDetails): void {
+  ownerOf = find;
+}
+
 /** A call met a page that the fault guard put in. */
-export function faultAt(page: number, details: ErrorDetails): FaultError {
+export function faultAt(page: number, hint?: string): FaultError {
   const [, , kind = 0] = check(native.damaged(page, pageSize));
-  const { address = BigInt(page), fileOffset, ...rest } = details;
-  const into = Math.max(0, page - Number(address));
+  const { start = page, firstByte, ...owner } = ownerOf(page);
+  const first = Math.max(page, start);
+  const offset = first - start;
   return new FaultError(FAULT_KINDS[kind - 1] ?? 'truncated', {
-    hint: 'repair() gives its pages back once that is possible',
-    ...rest,
-    address: address + BigInt(into),
-    length: pageSize,
-    offset: (details.offset ?? 0) + into,
-    fileOffset: fileOffset === undefined ? undefined : fileOffset + BigInt(into),
+    ...owner,
+    hint: hint ?? 'repair() gives its pages back once that is possible',
+    address: BigInt(first),
+    length: page + pageSize - first,
+    offset,
+    fileOffset: BigInt(firstByte === undefined ? 0 : firstByte + offset),
   });
 }
 
@@ -246,10 +261,6 @@ export const isOutOfRoom = (answer: unknown): boolean =>
 /** The kernel's word for a failure, `undefined` for any other answer. */
 export const codeOf = (answer: unknown): string | undefined =>
   isFailure(answer) ? getSystemErrorMap().get(answer.errno)?.[0] : undefined;
-
-/** The damaged page for which the fault guard refused a call. */
-export const faultPageOf = (answer: unknown): number | undefined =>
-  isFailure(answer) && answer.refusal === 'fault' ? answer.at : undefined;
 
 /** True when a fixed call failed and what was there is gone. */
 export const isDestroyed = (answer: unknown): boolean =>

@@ -2,9 +2,9 @@
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
-import { FAULT_KINDS, check, checkLater, faultAt, faultPageOf, native } from './binding.js';
+import { FAULT_KINDS, check, checkLater, faultAt, knowMappings, native } from './binding.js';
 import { during } from './chunks.js';
-import { type ErrorDetails, FaultError, type FaultKind } from './errors.js';
+import { FaultError, type FaultKind } from './errors.js';
 import type { Mapping } from './mapping.js';
 import { type MappingRecord, type Untold, registry } from './record.js';
 
@@ -117,7 +117,9 @@ function emit(mapping: Mapping, error: FaultError): void {
 function discardStrays(record: MappingRecord): unknown {
   if (record.state !== 'mapped') return undefined;
   try {
-    check(native.discardStrays(record.start, record.end - record.start), whereOfFaults(record));
+    check(native.discardStrays(record.start, record.end - record.start), {
+      path: record.contents.path,
+    });
     return undefined;
   } catch (error) {
     return error;
@@ -250,7 +252,7 @@ export async function repairMapping(record: MappingRecord): Promise<void> {
   const { start, end } = record;
   await during(record, 'repair()', () =>
     checkLater(native.restoreAsync(start, end - start), {
-      ...whereOfFaults(record),
+      path: record.contents.path,
       hint: 'nothing was lost: repair() again once the file is long enough or its disk has space',
     }),
   );
@@ -286,27 +288,18 @@ export function damageOf({ start, end }: MappingRecord): Damaged[] {
 /** Throws the fault where something would be called that a damaged mapping cannot take. */
 export function mustBeWhole(record: MappingRecord): void {
   const [damaged] = damageOf(record);
-  if (damaged !== undefined) throw faultAt(damaged.start, whereOfFaults(record));
+  if (damaged !== undefined) throw faultAt(damaged.start);
 }
 
-/** For the details of an error that may turn out to be a fault. */
-export const whereOfFaults = (record: MappingRecord): ErrorDetails => ({
-  address: BigInt(record.address),
-  length: record.length,
-  path: record.contents.path,
-  fileOffset: BigInt(record.contents.fileOffset),
-  mapping: record.owner,
+// The addon tells a page; which mapping it is of is known here.
+knowMappings((page) => {
+  const record = registry.entryAt(page);
+  if (record === undefined) return {};
+  const { address, contents } = record;
+  const mapping = record.owner;
+  const firstByte = contents.fileInode < 0 ? undefined : contents.fileOffset;
+  return { start: address, firstByte, path: contents.path, mapping };
 });
-
-/** `check` for a raw call, which may meet the damaged page of any mapping. */
-export function checkRaw<Answer>(
-  answer: Answer,
-  details: ErrorDetails,
-): ReturnType<typeof check<Answer>> {
-  const page = faultPageOf(answer);
-  const record = page === undefined ? undefined : registry.entryAt(page);
-  return check(answer, record === undefined ? details : whereOfFaults(record));
-}
 
 /** Whether our handler is in place, and who relies on it. */
 export interface GuardStatus {

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { check, isDestroyed, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
 import { misuse } from './errors.js';
-import { checkRaw } from './faults.js';
 import { type FileStatus, isSealed, statusOf } from './file.js';
 import { inside } from './inside.js';
 import { withRoom } from './lifetime.js';
@@ -164,7 +163,7 @@ export function mapOver(call: RawMap, names: readonly Mapping[]): Mapping {
   );
   const destroyed = isDestroyed(answer);
   if (answer !== undefined && !destroyed) {
-    checkRaw(answer, { address: range.address, length: Number(range.length) });
+    check(answer, { address: range.address, length: Number(range.length) });
   }
   const mappings = victims.map(({ owner }) => owner);
   for (const victim of victims) {

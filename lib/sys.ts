@@ -2,7 +2,6 @@
 // the registry's one rule on top. Addresses and lengths are `number | bigint`.
 import { check, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
-import { checkRaw } from './faults.js';
 import type { Mapping } from './mapping.js';
 import {
   type Owned,
@@ -106,7 +105,7 @@ export function mprotect(address: Numeric, length: Numeric, protection: number):
   };
   onEach(range, { syscall: 'mprotect', judge }, ({ record, start, end }) => {
     if ((bits & flags.read) === 0) mustBeIdle(record);
-    checkRaw(native.protect(start, end - start, bits), { address: range.address });
+    check(native.protect(start, end - start, bits), { address: range.address });
     record.setProtection(start, end, bits);
   });
 }
@@ -130,7 +129,7 @@ export function msync(address: Numeric, length: Numeric, syncFlags: number): voi
     return;
   }
   onEach(range, { syscall: 'msync', judge }, ({ start, end }) => {
-    checkRaw(native.sync(start, end - start, bits), { address: range.address });
+    check(native.sync(start, end - start, bits), { address: range.address });
   });
 }
 
@@ -145,7 +144,7 @@ export function madvise(address: Numeric, length: Numeric, advice: number): void
   };
   onEach(range, { syscall: 'madvise', judge }, ({ record, start, end }) => {
     if (mustStay.has(bits)) mustBeIdle(record);
-    checkRaw(native.advise(start, end - start, bits), { address: range.address });
+    check(native.advise(start, end - start, bits), { address: range.address });
   });
 }
 

@@ -1,6 +1,8 @@
 // Every row, in the order of the table.
+import { fault } from './fault.mjs';
 import { flush } from './flush.mjs';
 import { gc } from './gc.mjs';
+import { guardIdle } from './guard-idle.mjs';
 import { importing } from './import.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
 import { randomRead, safeRead } from './read.mjs';
@@ -18,5 +20,7 @@ export const rows = [
   gc,
   registry,
   flush,
+  fault,
+  guardIdle,
   importing,
 ];

@@ -6,13 +6,13 @@ import { MiB, atMost, drain, duel, now, perOperation, withFile } from '../harnes
 
 const PEER = 'mmap and munmap in a C loop';
 // Short rounds, and many: what interrupts one does not reach the median.
-const ROUNDS = 201;
+export const ROUNDS = 201;
 // Until what is unmapped no longer waits in a quarantine that fills up, but in a full one.
-const WARMUP = 20;
+export const WARMUP = 20;
 const FILE_LENGTH = MiB;
 
 /** With the turns of the event loop in which Node finalizes what was detached. */
-async function withFinalizers(count, operation) {
+export async function withFinalizers(count, operation) {
   const start = now();
   for (let i = 0; i < count; i++) operation();
   await drain();

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { mapFileSync } from 'memmap';
 import { KiB, MiB, atMost, collect, duel, now, timesFaster, withFile } from '../harness.mjs';
 
-const LENGTH = 256 * MiB;
+export const LENGTH = 256 * MiB;
 const ROUNDS = 15;
 
 /**
@@ -11,7 +11,7 @@ const ROUNDS = 15;
  * the time, which hides what it costs to get at the bytes. The length is read once, because a loop
  * that reads it every time gets slower when the process first detaches an ArrayBuffer.
  */
-function sum(words) {
+export function sum(words) {
   const quarter = words.length >>> 2;
   let a = 0;
   let b = 0;
@@ -27,14 +27,15 @@ function sum(words) {
 }
 
 /** So that the loop is compiled as a whole, not while it runs for the first time. */
-function warmUp(words) {
+export function warmUp(words) {
   for (let i = 0; i < 5000; i++) sum(words.subarray(i, i + 1024));
 }
 
-const wordsOf = ({ buffer, byteOffset, length }) => new Uint32Array(buffer, byteOffset, length / 4);
+export const wordsOf = ({ buffer, byteOffset, length }) =>
+  new Uint32Array(buffer, byteOffset, length / 4);
 
 /** Both sides see the same bytes, or there is nothing to compare. */
-function stopwatch() {
+export function stopwatch() {
   let expected;
   return (work) => {
     const start = now();

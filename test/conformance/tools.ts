@@ -165,6 +165,34 @@ export function mustRefuse(call: () => unknown, code: string, syscall?: string):
   return error;
 }
 
+/** What is known of a fault. */
+interface Fault {
+  readonly kind: memmap.FaultKind;
+  readonly signal: 'SIGBUS' | 'SIGSEGV';
+  readonly offset: number;
+}
+
+/**
+ * Asserts that a touch of the memory, through a Buffer, ends in an error where a program in C gets a
+ * signal: thrown by guarded(), and in the mapping's list. Gives what the touch gave.
+ */
+export function mustFault(
+  mapping: Mapping,
+  touch: (bytes: Buffer) => unknown,
+  { kind, signal, offset }: Fault,
+): unknown {
+  const { buffer } = mapping;
+  let seen: unknown;
+  const call = () => mapping.guarded(() => (seen = touch(buffer)));
+  const error = mustRefuse(call, 'ERR_MEMMAP_FAULT', 'page_fault');
+  assert.ok(error instanceof memmap.FaultError);
+  const found = { kind: error.kind, signal: error.signal, offset: error.offset };
+  assert.deepEqual(found, { kind, signal, offset });
+  const records = mapping.faults.map((fault) => [fault.kind, fault.signal, fault.offset]);
+  assert.deepEqual(records.at(-1), [kind, signal, offset]);
+  return seen;
+}
+
 /** What a mapping holds: a copy, so that no view is handed out. */
 export const textOf = (mapping: Mapping, offset = 0, length = mapping.length - offset): string =>
   mapping.read(offset, length).toString('latin1');

@@ -15,7 +15,7 @@ import {
   prot,
   suiteOf,
 } from '../kit.js';
-import { constants, memmap, mustRefuse, pageSize, sys, textOf } from '../tools.js';
+import { constants, memmap, mustFault, mustRefuse, pageSize, sys, textOf } from '../tools.js';
 
 const FIXED = 'PRIVATE ANONYMOUS FIXED';
 const page = BigInt(pageSize);
@@ -107,6 +107,13 @@ const places: Runs = {
 };
 
 const protections: Runs = {
+  // SIGSEGV in C.
+  'cosmo.mmap_protection'() {
+    using m = mmap({ prot: 'r' });
+    const fault = { kind: 'read-only', signal: 'SIGSEGV', offset: 0 } as const;
+    mustFault(m, (bytes) => (bytes[0] = 1), fault);
+    holds(m, 0);
+  },
   'cosmo.mmap.anon_rw_to_rx'(t) {
     using m = mmap({ length: 1 });
     sys.mprotect(m.address, 1, prot('rx'));

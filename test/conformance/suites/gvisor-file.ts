@@ -8,7 +8,16 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { type Mapping, constants, memmap, mustRefuse, pageSize, sys, textOf } from '../tools.js';
+import {
+  type Mapping,
+  constants,
+  memmap,
+  mustFault,
+  mustRefuse,
+  pageSize,
+  sys,
+  textOf,
+} from '../tools.js';
 import {
   type Call,
   type Runs,
@@ -26,6 +35,9 @@ const half = pageSize / 2;
 
 const page = (value: string | number): Buffer => Buffer.alloc(pageSize, value);
 
+/** Where a program in C gets the signal. */
+const truncated = { kind: 'truncated', signal: 'SIGBUS' } as const;
+
 /** A shared mapping of a file opened for both. */
 const shared = (fd: number, call: Call = {}): Mapping => mmap({ flags: 'SHARED', fd, ...call });
 
@@ -35,11 +47,11 @@ const offsets: Runs = {
     using m = mmap({ prot: 'r', flags: 'PRIVATE', fd: file.fd, offset: pageSize });
     assert.equal(textOf(m, 0, TEXT.length), TEXT);
   },
-  // The touch is SIGBUS to the processor and EFAULT to the kernel's own copy.
   'gv.MMapFileTest.MapOffsetBeyondEnd'(t) {
     using file = opened(t.file(TEXT), 'r+');
     using m = mmap({ flags: 'PRIVATE', fd: file.fd, offset: 10 * pageSize });
     cannotRead(m);
+    mustFault(m, (bytes) => bytes[0], { ...truncated, offset: 0 });
   },
   'gv.MMapFileTest.MapSecondToLastPositivePage'(t) {
     const path = t.shm();
@@ -179,6 +191,7 @@ const truncation: Runs = {
     // The same touch by a system call that is given the Buffer.
     using other = opened(t.scratch(), 'w');
     mustRefuse(() => writeSync(other.fd, view, 0, 1), 'EFAULT', 'write');
+    mustFault(m, (bytes) => bytes[0], { ...truncated, offset: 0 });
   },
   'gv.MMapFileTest.ReadSharedTruncatePartialPage'(t) {
     truncatesPartOfPage(t.file(page('a')), false);

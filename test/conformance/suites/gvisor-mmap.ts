@@ -18,7 +18,7 @@ import {
   prot,
   suiteOf,
 } from '../kit.js';
-import { mustRefuse, pageSize, sys } from '../tools.js';
+import { mustFault, mustRefuse, pageSize, sys } from '../tools.js';
 
 const HINT = 0x30000000;
 const zero = () => opened('/dev/zero', 'r+');
@@ -218,6 +218,10 @@ const protections: Runs = {
     mustRefuse(() => readSync(file.fd, buffer, 0, 1, 0), 'EFAULT', 'read');
     assert.equal(buffer[0], 42);
     mustRefuse(() => m.write(0, 'x'), 'ERR_MEMMAP_READ_ONLY');
+    // SIGSEGV in C; here what was stored is thrown away.
+    const store = (bytes: Buffer) => (bytes[0] = 43);
+    mustFault(m, store, { kind: 'read-only', signal: 'SIGSEGV', offset: 0 });
+    assert.equal(buffer[0], 42);
   },
   'gv.MMapTest.MprotectNotPageAligned'() {
     using m = mmap();

@@ -7,6 +7,7 @@ import {
   casesOf,
   constants,
   memmap,
+  mustFault,
   mustRefuse,
   opened,
   pageSize,
@@ -55,6 +56,18 @@ const cases = casesOf({
     }
   },
 
+  // SIGBUS, not SIGSEGV, in C.
+  'netbsd.t_mmap.mmap_truncate_signal'(tools) {
+    using file = opened(tools.file(Buffer.alloc(pageSize, 'x')));
+    using mapping = sys.mmap(0, pageSize, PROT_READ, MAP_PRIVATE, file.fd, 0);
+    ftruncateSync(file.fd, 0);
+    const fault = { kind: 'truncated', signal: 'SIGBUS', offset: 0 } as const;
+    assert.equal(
+      mustFault(mapping, (bytes) => bytes[0], fault),
+      0,
+    );
+  },
+
   'netbsd.t_msync.invalidate': showsNewBytes(MS_INVALIDATE),
   'netbsd.t_msync.sync': showsNewBytes(MS_SYNC),
 
@@ -65,6 +78,16 @@ const cases = casesOf({
 
   'netbsd.t_mprotect.err'() {
     mustRefuse(() => sys.mprotect(2n ** 64n - 1n, 1, PROT_READ), 'EINVAL', 'mprotect');
+  },
+
+  // SIGSEGV in C.
+  'netbsd.t_mprotect.write'() {
+    using mapping = anonymous(pageSize);
+    mapping.buffer[0] = 1;
+    sys.mprotect(mapping.address, pageSize, PROT_READ);
+    const fault = { kind: 'read-only', signal: 'SIGSEGV', offset: 0 } as const;
+    mustFault(mapping, (bytes) => (bytes[0] = 2), fault);
+    assert.equal(mapping.buffer[0], 1);
   },
 
   'netbsd.t_mlock.clip'(tools) {
@@ -108,6 +131,6 @@ const cases = casesOf({
 
 export const suite: Suite = {
   cases,
-  waiting: { 'netbsd.t_mmap.mmap_truncate_signal': 'the fault guard' },
+  waiting: {},
   inexpressible: {},
 };

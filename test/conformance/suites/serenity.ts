@@ -7,6 +7,7 @@ import {
   casesOf,
   constants,
   memmap,
+  mustFault,
   mustRefuse,
   opened,
   pageSize,
@@ -17,6 +18,10 @@ import {
 
 const { PROT_READ, MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED, MS_SYNC } = constants;
 const page = BigInt(pageSize);
+
+/** Of the second page, where the file has one: SIGBUS in C. */
+const touch = (bytes: Buffer) => bytes.at(-1);
+const beyond = { kind: 'truncated', signal: 'SIGBUS', offset: pageSize } as const;
 
 /** Three mappings of a page each, side by side. */
 function threeInARow() {
@@ -70,6 +75,13 @@ const cases = casesOf({
     assert.equal(readFileSync(path, 'latin1'), 'a'.repeat(pageSize));
     mustRefuse(() => mapping.read(pageSize, 1), 'EFAULT', 'process_vm_readv');
     mustRefuse(() => mapping.write(pageSize, 'x'), 'EFAULT', 'process_vm_writev');
+    mustFault(mapping, touch, beyond);
+  },
+
+  'serenity.empty_private'(tools) {
+    using file = opened(tools.file(''));
+    using mapping = sys.mmap(0, pageSize, readWrite, MAP_PRIVATE, file.fd, 0);
+    assert.equal(mustFault(mapping, touch, { ...beyond, offset: 0 }), 0);
   },
 
   'serenity.shared_inode'(tools) {
@@ -86,11 +98,12 @@ const cases = casesOf({
     assert.equal(readFileSync(path, 'latin1').slice(0, 6), 'onetwo');
     sys.msync(first.address + page, pageSize, MS_SYNC);
     mustRefuse(() => first.read(pageSize, 1), 'EFAULT', 'process_vm_readv');
+    mustFault(first, touch, beyond);
   },
 });
 
 export const suite: Suite = {
   cases,
-  waiting: { 'serenity.empty_private': 'the fault guard' },
+  waiting: {},
   inexpressible: {},
 };

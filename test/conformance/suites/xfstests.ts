@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { type Runs, cannotRead, holds, mmap, opened, suiteOf } from '../kit.js';
-import { type Mapping, memmap, pageSize, textOf } from '../tools.js';
+import { type Mapping, memmap, mustFault, pageSize, textOf } from '../tools.js';
 
 const { mapFileSync } = memmap;
 const half = pageSize / 2;
@@ -76,8 +76,10 @@ const edges: Runs = {
     m.write(half, 'past the end');
     m.flushSync({ length: pageSize });
     assert.ok(readFileSync(path).equals(Buffer.alloc(half, 'a')));
-    // SIGBUS to the processor.
     cannotRead(m, pageSize);
+    // SIGBUS in C.
+    const fault = { kind: 'truncated', signal: 'SIGBUS', offset: pageSize } as const;
+    mustFault(m, (bytes) => bytes[pageSize], fault);
   },
   'xfs.614'(t) {
     const path = t.file('');
