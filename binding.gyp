@@ -36,6 +36,7 @@
         "native/room.cc",
         "native/salvage.cc",
         "native/space.cc",
+        "native/spares.cc",
         "native/watches.cc",
         "native/weak.cc",
         "native/sys/posix.cc"

@@ -9,6 +9,7 @@
 
 #include "inbox.h"
 #include "mend.h"
+#include "spares.h"
 #include "sys/in_signal.h"
 #include "watches.h"
 
@@ -198,20 +199,11 @@ void install_one(int signo) {
 void install() {
   if (!ever.load()) {
     signal_safe::prepare();
-    mend::prepare();
+    spares::prepare();
     pthread_atfork(nullptr, nullptr, in_forked_child);
     ever = true;
   }
   for (const int signo : kSignals) install_one(signo);
-}
-
-void check() {
-  static size_t next = 0;
-  if (ever.load()) {
-    install_one(kSignals[next++ % kCount]);
-  } else {
-    install();
-  }
 }
 
 Installed installed() {

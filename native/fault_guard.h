@@ -11,8 +11,6 @@ namespace memmap::fault_guard {
 
 // Makes ours the handler that the kernel calls, if it is not. Needs the lock of Claims.
 void install();
-// The same for one of the two signals, by turns: cheap enough to do for every mapping.
-void check();
 
 struct Installed {
   bool ever;

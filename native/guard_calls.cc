@@ -4,9 +4,9 @@
 #include "calls.h"
 #include "fault_guard.h"
 #include "inbox.h"
-#include "mend.h"
 #include "repair.h"
 #include "space.h"
+#include "spares.h"
 #include "work.h"
 
 namespace memmap::calls {
@@ -57,7 +57,7 @@ napi_value take_faults(Args& args) {
   {
     const auto lock = Claims::process().lock();
     watches::each(take_from, &taking);
-    mend::prepare();
+    spares::prepare();
   }
   return args.numbers(taking.rows);
 }

@@ -20,7 +20,7 @@ void each_in(Claims& claims, Range pages, Visit visit) {
 
 void watch_now(Claim& claim, Environment& own) {
   if (!claim.guarded || !claim.viewed || claim.watch != nullptr) return;
-  fault_guard::check();
+  fault_guard::install();
   claim.watch = watches::add({claim.pages, claim.protection, claim.anonymous, own.inbox});
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "fault_kind.h"
+#include "spares.h"
 
 namespace memmap::mend {
 
@@ -21,42 +22,11 @@ constexpr uintptr_t kNoShadow = 1;  // this kernel cannot move such pages: do no
 // every one that stands alone costs the process up to two of its regions.
 constexpr size_t kMostIslands = 1024;
 constexpr size_t kLeastRest = size_t{64} << 20;
-constexpr size_t kMostRests = 4096;
+constexpr size_t kMostRests = 1000;
 // Stray writes that go on and on are met in growing steps.
 constexpr size_t kMostPagesAtOnce = 1024;
 // As often as the handler may find nothing to do before it believes that nothing will change.
 constexpr uint32_t kMostIdle = 100'000;
-
-// Regions that can be given back in an instant: mending needs up to four, and a process that
-// maps much may be at its limit. Every other page is readable, so that each is a region.
-constexpr size_t kSparePages = 256;
-struct Spares {
-  uintptr_t begin;
-  std::atomic<size_t> used;
-};
-std::atomic<Spares*> spares{nullptr};
-
-bool free_some_regions() {
-  constexpr size_t kStep = 4;
-  Spares* set = spares.load();
-  const size_t from = set == nullptr ? kSparePages : set->used.fetch_add(kStep);
-  if (from >= kSparePages) return false;
-  const size_t page = sys::page_size();
-  return signal_safe::unmap({set->begin + from * page, set->begin + (from + kStep) * page});
-}
-
-bool spares_run_low() {
-  const Spares* set = spares.load();
-  return set != nullptr && set->used.load() >= kSparePages / 4;
-}
-
-template <typename Call>
-bool with_spare_regions(Call call) {
-  do {
-    if (call()) return true;
-  } while (errno == ENOMEM && free_some_regions());
-  return false;
-}
 
 Verdict idle(Watch& watch) {
   return watch.idle.fetch_add(1) < kMostIdle ? Verdict::kAgain : Verdict::kForeign;
@@ -71,7 +41,7 @@ Damage* make_damage(Watch& watch, uintptr_t page) {
   Range block{0, bytes};
   if (!outward(block, sys::page_size(), &block)) return nullptr;
   uintptr_t begin = 0;
-  with_spare_regions([&] { return (begin = signal_safe::map_pages(block.size())) != 0; });
+  spares::with([&] { return (begin = signal_safe::map_pages(block.size())) != 0; });
   if (begin == 0) return nullptr;
   // Fresh pages are zeros, and zeros are what every other field starts with.
   Damage* damage = reinterpret_cast<Damage*>(begin);
@@ -79,13 +49,12 @@ Damage* make_damage(Watch& watch, uintptr_t page) {
   damage->bytes = block.size();
   damage->unit = std::max(behind.page, sys::page_size());
   damage->shared = behind.region.shared;
-  damage->on_disk = behind.on_disk;
   damage->anonymous = watch.anonymous.load();
   damage->file_offset = behind.region.offset - (behind.region.range.begin - pages.begin);
   if (!damage->anonymous) fault_kind::learn_name(*damage, path, signal_safe::named(path));
   if (damage->shared) {
     // Where that fails, repair() tries again.
-    with_spare_regions(
+    spares::with(
         [&] { return (damage->anchor = signal_safe::duplicate(pages.begin, damage->unit)) != 0; });
     damage->anchor_of = pages.begin;
   }
@@ -162,14 +131,14 @@ bool all_zero(Range pages) {
 // Moves a private copy of `source` into the place of the pages: nobody ever sees them empty.
 bool put_copy(Range pages, Range source, int protection) {
   uintptr_t begin = 0;
-  if (!with_spare_regions([&] { return (begin = signal_safe::map_pages(pages.size())) != 0; })) {
+  if (!spares::with([&] { return (begin = signal_safe::map_pages(pages.size())) != 0; })) {
     return false;
   }
   const Range copy{begin, begin + pages.size()};
   const bool filled = signal_safe::copy(copy.data(), source.data(), pages.size());
   const bool writable = (protection & PROT_WRITE) != 0;
   if (filled && (writable || signal_safe::protect(copy, protection)) &&
-      with_spare_regions([&] { return signal_safe::move(copy, pages.begin); })) {
+      spares::with([&] { return signal_safe::move(copy, pages.begin); })) {
     return true;
   }
   signal_safe::unmap(copy);
@@ -179,8 +148,7 @@ bool put_copy(Range pages, Range source, int protection) {
 // Private pages of a file have no other way back: they are kept, in a place as long as the range.
 uintptr_t shadow_of(Damage& damage) {
   if (damage.shadow == 0) {
-    with_spare_regions(
-        [&] { return (damage.shadow = signal_safe::reserve(damage.pages.size())) != 0; });
+    spares::with([&] { return (damage.shadow = signal_safe::reserve(damage.pages.size())) != 0; });
   }
   return damage.shadow;
 }
@@ -192,14 +160,14 @@ Range keep_copy(Damage& damage, Range pages) {
   const Range kept{to, to + pages.size()};
   const auto put = [&] { return signal_safe::put_zeros(kept, PROT_READ | PROT_WRITE); };
   const bool filled =
-      with_spare_regions(put) && signal_safe::copy(kept.data(), pages.data(), pages.size());
+      spares::with(put) && signal_safe::copy(kept.data(), pages.data(), pages.size());
   return filled ? kept : Range{};
 }
 
 void keep_original(Damage& damage, Range pages) {
   if (damage.shared || damage.anonymous || shadow_of(damage) == 0) return;
   const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
-  with_spare_regions([&] { return signal_safe::evict(pages, to); });
+  spares::with([&] { return signal_safe::evict(pages, to); });
 }
 
 // From the page to the end of what is mapped there now, or a large step.
@@ -216,6 +184,32 @@ Range rest_of(const Watch& watch, Damage& damage, Range pages) {
     if (damage.state_of(at).bits != 0) end = at;
   }
   return {pages.begin, end};
+}
+
+bool stands_alone(const Watch& watch, Damage& damage, Range pages) {
+  return pages.begin == watch.begin.load() ||
+         damage.state_of(pages.begin - sys::page_size()).bits == 0;
+}
+
+// Many pages for the sake of one: those that are well are made private with it, and repair() tells
+// what was written to them from what they held. Nobody may write to them while they are copied:
+// writers fault, and wait for the end of this turn.
+bool put_block(Damage& damage, Range pages, int protection) {
+  if (shadow_of(damage) == 0) return false;
+  const size_t size = sys::page_size();
+  const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
+  const Range kept{to, to + pages.size()};
+  const auto put = [&] { return signal_safe::put_zeros(kept, PROT_READ | PROT_WRITE); };
+  const auto freeze = [&] { return signal_safe::protect(pages, PROT_READ); };
+  if (!spares::with(put) || !spares::with(freeze)) return false;
+  // What cannot be read is a hole, and zeros are what it holds.
+  for (size_t at = 0; at < pages.size(); at += size) {
+    signal_safe::copy(reinterpret_cast<void*>(kept.begin + at),
+                      reinterpret_cast<void*>(pages.begin + at), size);
+  }
+  const bool done = put_copy(pages, kept, protection);
+  if (!done) signal_safe::protect(pages, protection);
+  return done;
 }
 
 int protection_of(const Watch& watch, uintptr_t page) {
@@ -236,26 +230,13 @@ Range unit_at(const Watch& watch, size_t unit, uintptr_t address) {
 Verdict lose_stray(Watch& watch, Damage& damage, Range pages, PageState state) {
   keep_original(damage, pages);
   const auto put = [&] { return signal_safe::put_zeros(pages, PROT_READ | PROT_WRITE); };
-  if (!with_spare_regions(put)) return Verdict::kForeign;
+  if (!spares::with(put)) return Verdict::kForeign;
   state.bits |= PageState::kStray;
   finish(watch, damage, pages, state, SIGBUS);
   return Verdict::kMended;
 }
 
 }  // namespace
-
-void prepare() {
-  const Spares* old = spares.load();
-  if (old != nullptr && old->used.load() < kSparePages / 2) return;
-  const size_t page = sys::page_size();
-  const uintptr_t begin = signal_safe::reserve(kSparePages * page);
-  if (begin == 0) return;
-  for (size_t i = 0; i < kSparePages; i += 2) {
-    signal_safe::protect({begin + i * page, begin + (i + 1) * page}, PROT_READ);
-  }
-  // The old set is never freed: a handler may be taking from it.
-  spares = new Spares{begin, {0}};
-}
 
 Verdict lost_page(Watch& watch, const Attempt& attempt) {
   const uintptr_t page = attempt.address & ~(uintptr_t{sys::page_size()} - 1);
@@ -278,6 +259,13 @@ Verdict lost_page(Watch& watch, const Attempt& attempt) {
     finish(watch, *damage, pages, PageState::make(kind, protection, true), SIGBUS);
     return Verdict::kMended;
   }
+  if (kind == FaultKind::kNoSpace && damage->shared && damage->islands > kMostIslands) {
+    pages = rest_of(watch, *damage, pages);
+    pages.end = std::min(pages.end, pages.begin + kMostPagesAtOnce * sys::page_size());
+    if (!put_block(*damage, pages, protection)) return Verdict::kForeign;
+    finish(watch, *damage, pages, PageState::make(kind, protection, true), SIGBUS);
+    return Verdict::kMended;
+  }
   const bool truncated = kind == FaultKind::kTruncated;
   if (truncated && damage->islands > kMostIslands) pages = rest_of(watch, *damage, pages);
   keep_original(*damage, pages);
@@ -288,11 +276,9 @@ Verdict lost_page(Watch& watch, const Attempt& attempt) {
     pages = rest_of(watch, *damage, pages);
     keep_original(*damage, pages);
   }
-  done = done || with_spare_regions(put);
+  done = done || spares::with(put);
   if (!done) return Verdict::kForeign;
-  const bool alone = pages.begin == watch.begin.load() ||
-                     damage->state_of(pages.begin - sys::page_size()).bits == 0;
-  if (alone) ++damage->islands;
+  if (stands_alone(watch, *damage, pages)) ++damage->islands;
   finish(watch, *damage, pages, PageState::make(kind, protection, false), SIGBUS);
   return Verdict::kMended;
 }
@@ -331,7 +317,7 @@ bool let_write(Damage& damage, Range pages) {
   constexpr int kReadWrite = PROT_READ | PROT_WRITE;
   if (damage.shared) return put_copy(pages, pages, kReadWrite);
   return !keep_copy(damage, pages).empty() &&
-         with_spare_regions([&] { return signal_safe::protect(pages, kReadWrite); });
+         spares::with([&] { return signal_safe::protect(pages, kReadWrite); });
 }
 
 }  // namespace
@@ -353,15 +339,20 @@ Verdict stray_write(Watch& watch, const Attempt& attempt) {
   if (damage->state_of(at).bits != 0) return write_into_mended(watch, *damage, page);
   Range pages = step_at(watch, *damage, page, behind.region.range);
   // Little is left to spare: a large step at once takes no more regions from here on.
-  if (spares_run_low()) pages = rest_of(watch, *damage, page);
+  const bool alone = stands_alone(watch, *damage, page);
+  if (spares::run_low() || (alone && damage->islands > kMostIslands)) {
+    pages = rest_of(watch, *damage, page);
+  }
   if (!let_write(*damage, pages)) {
     // A later page of the step may lie beyond the end of the file.
     pages = page;
     // Not even this one can be read: it is lost first, and then written to.
     if (!let_write(*damage, pages)) {
-      return fault_kind::readable(pages) ? Verdict::kForeign : lost_page(watch, attempt);
+      // By now it may be long enough again.
+      return fault_kind::readable(pages) ? idle(watch) : lost_page(watch, attempt);
     }
   }
+  if (alone) ++damage->islands;
   finish(watch, *damage, pages, PageState::make(FaultKind::kReadOnly, protection, true), SIGSEGV);
   return Verdict::kMended;
 }

@@ -14,8 +14,6 @@ enum class Verdict {
   kForeign,  // not ours after all
 };
 
-void prepare();  // outside of the handler, once
-
 // SIGBUS: the kernel could not get the page from its file.
 Verdict lost_page(Watch& watch, const sys::in_signal::Attempt& attempt);
 // SIGSEGV: the page does not allow it.

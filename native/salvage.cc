@@ -87,8 +87,7 @@ class Writer {
   // the file reaches to the end of the `length` first bytes of a staged page:
   enum class Reach { kWithin, kBeyond, kUnknown };
   [[nodiscard]] Reach reach_of(uintptr_t page, size_t length) const {
-    // tmpfs keeps them, for as long as the file may become longer.
-    if (damage_.anonymous || !damage_.shared || !damage_.on_disk) return Reach::kWithin;
+    if (damage_.anonymous || !damage_.shared) return Reach::kWithin;
     uint64_t size = 0;
     const uint64_t offset =
         fault_kind::offset_of(damage_, lost_.pages.begin + (page - lost_.staged.begin));

@@ -73,7 +73,6 @@ struct Damage {
   size_t islands;    // pages that were mended one by one
   uint64_t device;   // of the file that `path` was the name of; only if it is not ""
   uint64_t inode;
-  bool on_disk;                  // false: a memfd, tmpfs, or a file system without a device
   std::atomic<uintptr_t> first;  // what is damaged lies between these; empty when nothing is
   std::atomic<uintptr_t> last;
   std::atomic<uint32_t> entry_count;

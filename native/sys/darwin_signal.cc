@@ -149,8 +149,7 @@ bool look(uintptr_t address, Behind* found, char* path, size_t path_size) {
              info.shared != 0,
              info.offset,
              file ? behind.prp_vip.vip_vi.vi_stat.vst_ino : 0},
-            0,
-            file};
+            0};
   return true;
 }
 

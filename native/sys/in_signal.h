@@ -49,8 +49,7 @@ int populate(Range pages, bool write);
 // What the kernel's list says of the region that holds an address, and of the file behind it.
 struct Behind {
   Region region;
-  size_t page;   // 0: not known
-  bool on_disk;  // it lies on a device
+  size_t page;  // 0: not known
 };
 // `path`: of the file as it is called now, or "". False: nothing is mapped there.
 bool look(uintptr_t address, Behind* found, char* path, size_t path_size);

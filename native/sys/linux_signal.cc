@@ -67,7 +67,7 @@ bool query(uintptr_t address, Behind* found, char* path, size_t path_size) {
     if (syscall(SYS_ioctl, maps_fd.load(), kProcmapQuery, &asked) != 0) return false;
   }
   if (path[0] != '/') path[0] = '\0';
-  *found = {to_region(asked), static_cast<size_t>(asked.vma_page_size), asked.dev_major != 0};
+  *found = {to_region(asked), static_cast<size_t>(asked.vma_page_size)};
   return true;
 }
 
@@ -99,7 +99,7 @@ bool look_through_text(uintptr_t address, Behind* found, char* path, size_t path
       if (parse_maps_line(line, &parsed) && parsed.region.range.end > address) {
         reading = false;
         hit = parsed.region.range.begin <= address;
-        *found = {parsed.region, 0, parsed.on_disk};
+        *found = {parsed.region, 0};
         if (over || !copy_path(parsed.path, path, path_size)) path[0] = '\0';
       }
       held = 0;

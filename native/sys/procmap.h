@@ -48,7 +48,6 @@ inline Region to_region(const ProcmapQuery& query) {
 // One line of the list: a region, and what is left of the line, its path.
 struct MapsLine {
   Region region;
-  bool on_disk;  // it has a device
   const char* path;
 };
 
@@ -96,7 +95,6 @@ inline bool parse_maps_line(const char* line, MapsLine* found) {
                    mode[3] == 's',
                    offset,
                    inode};
-  found->on_disk = major != 0;
   found->path = at;
   return true;
 }

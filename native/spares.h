@@ -1,0 +1,25 @@
+// Regions that can be given back in an instant: mending needs up to four, and a process that maps
+// much may be at its limit. The handler takes them, nobody else.
+#pragma once
+
+#include <errno.h>
+
+namespace memmap::spares {
+
+// Outside of a handler: a full set, where much of the last one is used up.
+void prepare();
+
+// True when the kernel got some regions back.
+bool free_some();
+bool run_low();
+
+// Makes a call that answers false, with errno, when it fails; again while it is for want of room.
+template <typename Call>
+bool with(Call call) {
+  do {
+    if (call()) return true;
+  } while (errno == ENOMEM && free_some());
+  return false;
+}
+
+}  // namespace memmap::spares
