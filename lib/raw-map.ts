@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { check, isDestroyed, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
 import { misuse } from './errors.js';
+import { startGuard } from './faults.js';
 import { type FileStatus, isSealed, statusOf } from './file.js';
 import { inside } from './inside.js';
 import { withRoom } from './lifetime.js';
@@ -148,6 +149,8 @@ export function mapOver(call: RawMap, names: readonly Mapping[]): Mapping {
     contents,
     guarded: settings.guard,
   });
+  // Native code may still be reading what is replaced.
+  if (record.guarded) startGuard();
   const owners = Float64Array.from(victims, ({ ownerId }) => ownerId);
   const answer = native.overlay(
     record.ownerId,

@@ -156,7 +156,8 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
     return {};
   }
   claim.viewed = books::forget(claims, environment, target);
-  claims.add(claim);
+  // Native code may still be reading through a view that was there.
+  guarding::watch(claims.add(claim), environment);
   return {};
 }
 

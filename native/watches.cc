@@ -158,6 +158,7 @@ Watch* split(Watch* watch, uintptr_t address) {
       add({upper, watch->protection.load(), watch->anonymous.load(), watch->inbox.load()});
   // Both hold the upper part for a moment, so that it is never without a guard.
   const bool closed = watch->turn.load() == kOwner;
+  if (closed) Closed::inherit(added);
   close(*watch);
   watch->end = address;
   if (!closed) open(*watch);
@@ -180,7 +181,17 @@ void end_all_turns() {
   }
 }
 
+// Guarded by the lock of Claims, under which every Closed lives.
+Closed* Closed::innermost = nullptr;
+
+Closed::Closed() : outer_(innermost) { innermost = this; }
+
+void Closed::inherit(Watch* part) {
+  if (innermost != nullptr) innermost->add(part);
+}
+
 Closed::~Closed() {
+  innermost = outer_;
   for (Watch* watch : watches_) {
     if (watch->turn.load() == kOwner) open(*watch);
   }

@@ -149,13 +149,17 @@ void end_all_turns();
 // Closes some watches for as long as it lives. One that is released meanwhile is left alone.
 class Closed {
  public:
-  Closed() = default;
+  Closed();
   Closed(const Closed&) = delete;
   Closed& operator=(const Closed&) = delete;
   ~Closed();
   void add(Watch* watch);
+  // A part of a closed watch is closed as well, for as long as the last Closed that was made lives.
+  static void inherit(Watch* part);
 
  private:
+  static Closed* innermost;
+  Closed* outer_;
   std::vector<Watch*> watches_;
 };
 

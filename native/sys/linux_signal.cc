@@ -73,7 +73,9 @@ bool query(uintptr_t address, Behind* found, char* path, size_t path_size) {
 
 // The text list, with no more memory than this: a path that does not fit is not known.
 bool look_through_text(uintptr_t address, Behind* found, char* path, size_t path_size) {
-  const int fd = maps_fd.load();
+  // Of its own, if one can be had: somebody may have closed ours.
+  const long own = syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  const int fd = own >= 0 ? static_cast<int>(own) : maps_fd.load();
   char line[512];
   char block[2048];
   size_t held = 0;
@@ -106,6 +108,7 @@ bool look_through_text(uintptr_t address, Behind* found, char* path, size_t path
       over = false;
     }
   }
+  if (own >= 0) syscall(SYS_close, own);
   return hit;
 }
 

@@ -81,7 +81,6 @@ for (let at = 0; at < LENGTH; at += PAGE) {
 }
 assert.ok(lost(m) >= LENGTH / 4, String(lost(m)));
 await turn();
-await turn();
 assert.equal(m.told.length, m.faults.length);
 for (const { code, kind, syscall, errno, mapping } of m.told) {
   assert.deepEqual({ code, kind, syscall, errno }, ioError);
@@ -137,7 +136,8 @@ testDisk('what was written where the disk fails comes to the file later', () =>
     assert.deepEqual(m.faults, []);
     assert.equal(buffer.equals(expected), true);
     assert.equal(reads().equals(expected), true);
-  `));
+  `),
+);
 
 testDisk('private pages: what was written stays with the mapping', () =>
   onDisk(`
@@ -145,9 +145,9 @@ testDisk('private pages: what was written stays with the mapping', () =>
     const { buffer } = m;
     const expected = pattern();
     const inFile = pattern();
+    breakDisk();
     buffer.write('before', 5);
     expected.write('before', 5);
-    breakDisk();
     for (let at = LENGTH / 2; at < LENGTH; at += PAGE) {
       buffer.write('private', at + 50);
       expected.write('private', at + 50);
@@ -160,7 +160,8 @@ testDisk('private pages: what was written stays with the mapping', () =>
     assert.deepEqual(m.faults, []);
     assert.equal(buffer.equals(expected), true);
     assert.equal(reads().equals(inFile), true);
-  `));
+  `),
+);
 
 testDisk('met by the thread pool, and by the kernel', () =>
   onDisk(`
@@ -181,7 +182,8 @@ testDisk('met by the thread pool, and by the kernel', () =>
     mendDisk();
     await m.repair();
     assert.equal(m.buffer.equals(expected), true);
-  `));
+  `),
+);
 
 testDisk('guarded() throws it, with no other event', () =>
   onDisk(`
@@ -193,4 +195,5 @@ testDisk('guarded() throws it, with no other event', () =>
     mendDisk();
     await m.repair();
     assert.equal(m.guarded(sum), pattern().reduce((total, byte) => total + byte, 0));
-  `));
+  `),
+);

@@ -105,7 +105,6 @@ assert.equal(buffer.equals(expected), true);
 assert.equal(m.read(0, m.length).equals(expected), true);
 
 await turn();
-await turn();
 assert.equal(m.told.length, faults.length);
 for (const error of m.told) {
   const { code, kind, syscall, errno } = error;
@@ -151,7 +150,13 @@ await m.flush();
 assert.deepEqual(memmap.registry.verify(), []);
 `;
 
-const denials = ['', 'procmap_query', 'process_vm', 'populate', 'procmap_query,process_vm,populate'];
+const denials = [
+  '',
+  'procmap_query',
+  'process_vm',
+  'populate',
+  'procmap_query,process_vm,populate',
+];
 
 describe.each(disks)('$name', ({ name, missing, on }) => {
   const testFull = testWhere(missing === undefined, missing ?? '');
@@ -168,7 +173,8 @@ describe.each(disks)('$name', ({ name, missing, on }) => {
           expect(bytes.length).toBeGreaterThan(0);
           expect(bytes.equals(pattern(bytes.length))).toBe(true);
         },
-      ));
+      ),
+    );
   }
 
   testFull('nobody listens: an uncaught exception, and the bytes are still there', () =>
@@ -182,7 +188,8 @@ describe.each(disks)('$name', ({ name, missing, on }) => {
       free('second');
       await m.repair();
       assert.equal(reads(path).equals(expected), true);
-    `));
+    `),
+  );
 
   testFull('guarded() throws it', () =>
     child(`
@@ -202,7 +209,8 @@ describe.each(disks)('$name', ({ name, missing, on }) => {
       assert.equal(m.guarded(() => buffer.toString('latin1', 0, 2)), 'yy');
       await m.flush();
       assert.equal(isAll(reads(m.path), 'y'), true);
-    `));
+    `),
+  );
 
   testFull('reading holes is no harm, and pages without a write stay empty', () =>
     child(`
@@ -224,7 +232,8 @@ describe.each(disks)('$name', ({ name, missing, on }) => {
       const found = reads(m.path);
       assert.equal(found.reduce((sum, byte) => sum + byte, 0), 9 * (SHARE / 4 / PAGE));
       for (let at = 5; at < SHARE; at += 4 * PAGE) assert.equal(found[at], 9);
-    `));
+    `),
+  );
 
   testFull('a thread of the pool writes; the kernel itself answers EFAULT', () =>
     child(`
@@ -247,7 +256,8 @@ describe.each(disks)('$name', ({ name, missing, on }) => {
       await m.repair();
       await m.flush();
       assert.equal(reads(m.path).equals(copy), true);
-    `));
+    `),
+  );
 
   testFull('two mappings of one file and two threads: both bring their bytes', () =>
     child(`
@@ -284,8 +294,44 @@ describe.each(disks)('$name', ({ name, missing, on }) => {
       await m.flush();
       const found = reads(path);
       assert.equal(found.every((byte, at) => byte === (at % 2 === 0 ? 1 : 2)), true);
-    `));
+    `),
+  );
 });
+
+testWhere(noTmpfs === undefined, noTmpfs ?? '')(
+  'holes of a full tmpfs cannot even be read: mappings that are read-only, and private ones',
+  () =>
+    onTmpfs((folder) =>
+      survives(`
+        ${tools(folder)}
+        put('share', SHARE);
+        const made = ['read', 'copy-on-write'].map((access) => [access, sparse(access, 16 * PAGE)]);
+        fillDisk();
+        const mappings = made.map(([access, path]) => open(path, { access }));
+        const [read, own] = mappings;
+        for (const { buffer } of mappings) assert.equal(buffer[5 * PAGE], 0);
+        own.buffer[5 * PAGE] = 7;
+        own.buffer[7 * PAGE] = 8;
+        assert.deepEqual(mappings.map(lost), [PAGE, 2 * PAGE]);
+        await turn();
+        for (const m of mappings) {
+          assert.deepEqual([...new Set(m.told.map(({ kind }) => kind))], ['no-space']);
+          await assert.rejects(m.repair(), noSpace);
+          assert.ok(m.faults.length > 0);
+        }
+        free('share');
+        for (const m of mappings) {
+          await m.repair();
+          assert.deepEqual(m.faults, []);
+        }
+        assert.deepEqual([own.buffer[5 * PAGE], own.buffer[7 * PAGE]], [7, 8]);
+        assert.equal(isAll(reads(own.path), 0), true);
+        const fd = fs.openSync(read.path, 'r+');
+        fs.writeSync(fd, 'others', 5 * PAGE);
+        assert.equal(read.buffer.toString('latin1', 5 * PAGE, 5 * PAGE + 6), 'others');
+      `),
+    ),
+);
 
 testWhere(noLoop === undefined, noLoop ?? '')(
   'a page of which the file has a part: the part stays, also what others write to it meanwhile',

@@ -38,7 +38,13 @@ describe('a file that another process makes shorter and longer all the time', ()
   }, 120_000);
 
   test('ends readers that are not guarded, and the soak says so', async () => {
-    const { code, stdout, stderr } = await run(['--unguarded', '--seconds', '10', '--folder', folder]);
+    const { code, stdout, stderr } = await run([
+      '--unguarded',
+      '--seconds',
+      '10',
+      '--folder',
+      folder,
+    ]);
     expect(code).toBe(1);
     expect(stdout).toMatch(/^FAILED, seed \d+: /);
     expect(stderr).toMatch(/^seed \d+: Error: readers: ended with SIG(BUS|SEGV)\n/);

@@ -28,7 +28,8 @@ const readers: Record<string, string> = {
     for (let i = 0; i < words.length; i++) sum = (sum + Atomics.load(words, i)) | 0;
     return sum;
   }`,
-  'readUInt32LE': '(b) => { let sum = 0; for (let i = 0; i < b.length; i += 4) sum += b.readUInt32LE(i); return sum; }',
+  readUInt32LE:
+    '(b) => { let sum = 0; for (let i = 0; i < b.length; i += 4) sum += b.readUInt32LE(i); return sum; }',
   indexOf: '(b) => b.indexOf(98) + b.indexOf(0)',
   equals: '(b) => b.equals(Buffer.alloc(b.length, 97))',
   latin1Slice: "(b) => b.latin1Slice(0, b.length).lastIndexOf('a')",

@@ -29,7 +29,8 @@ const reads: Record<string, string> = {
   toJSON: '(b) => b.toJSON().data.length + JSON.stringify(b).length',
   copy: '(b) => { const to = Buffer.alloc(b.length); b.copy(to); return to; }',
   'set from': '(b) => { const to = new Uint8Array(b.length); to.set(b); return to; }',
-  'set from, as other numbers': '(b) => { const to = new Float64Array(b.length); to.set(b); return to; }',
+  'set from, as other numbers':
+    '(b) => { const to = new Float64Array(b.length); to.set(b); return to; }',
   'Buffer.from': '(b) => Buffer.from(b)',
   'Buffer.concat': '(b) => Buffer.concat([b, b])',
   'Uint8Array slice': '(b) => Uint8Array.prototype.slice.call(b)',
@@ -70,7 +71,8 @@ const reads: Record<string, string> = {
     for (let at = 0; at < b.length; at += 8) sum += b.readDoubleLE(at) + b.readInt32BE(at) + b.readUIntLE(at, 6);
     return sum;
   }`,
-  'a Float64Array': '(b) => new Float64Array(b.buffer, b.byteOffset, b.length / 8).reduce((x, y) => x + y)',
+  'a Float64Array':
+    '(b) => new Float64Array(b.buffer, b.byteOffset, b.length / 8).reduce((x, y) => x + y)',
   'isUtf8 and isAscii':
     "(b) => { const { isAscii, isUtf8 } = require('node:buffer'); return [isUtf8(b), isAscii(b)]; }",
   createHash: "(b) => require('node:crypto').createHash('sha256').update(b).digest('hex')",

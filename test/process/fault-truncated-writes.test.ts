@@ -19,13 +19,15 @@ const writes: Record<string, string> = {
   'set of itself, moved': '(b) => b.set(b.subarray(0, b.length - 100), 100)',
   copy: "(b) => Buffer.alloc(b.length, 'copy').copy(b)",
   copyWithin: '(b) => b.copyWithin(PAGE / 2, 0)',
-  'copyWithin, to the front': '(b) => { b.fill(7, 15 * PAGE); b.copyWithin(0, 100); b.fill(8, 4 * PAGE); }',
+  'copyWithin, to the front':
+    '(b) => { b.fill(7, 15 * PAGE); b.copyWithin(0, 100); b.fill(8, 4 * PAGE); }',
   'write latin1': "(b) => b.write('w'.repeat(b.length), 'latin1')",
   'write utf8': "(b) => b.write('\\u00e9'.repeat(b.length / 2), 'utf8')",
   'write utf16le': "(b) => b.write('uv'.repeat(b.length / 4), 'utf16le')",
   'write hex': "(b) => b.write('a1'.repeat(b.length), 'hex')",
   'write base64': "(b) => b.write(Buffer.alloc(b.length, 'base').toString('base64'), 'base64')",
-  'TextEncoder encodeInto': "(b) => new TextEncoder().encodeInto('\\u20ac'.repeat(b.length / 3), b)",
+  'TextEncoder encodeInto':
+    "(b) => new TextEncoder().encodeInto('\\u20ac'.repeat(b.length / 3), b)",
   'writeUInt32LE and others': `(b) => {
     for (let at = 0; at < b.length; at += 16) {
       b.writeUInt32LE(at + 1, at);
