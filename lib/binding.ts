@@ -102,10 +102,12 @@ interface Native {
     address: number,
     length: number,
   ): Maybe<Promise<Maybe<number>>>;
+  /** The first owner id of a registry; the next 2^32 are its own. */
+  enroll(): number;
   /** Installs the handler, or again where somebody else has; `deliver` is called after a fault. */
-  startGuard(deliver: () => void): Nothing;
+  startGuard(owner: number, deliver: () => void): Nothing;
   /** Rows of address, kind, signal, thread, file offset, length, count, Unix milliseconds; each once. */
-  takeFaults(): Float64Array | undefined;
+  takeFaults(owner: number): Float64Array | undefined;
   discardStrays(address: number, length: number): Nothing;
   restoreAsync(address: number, length: number): Maybe<Promise<Nothing>>;
   /** Rows of begin, end, kind, stray. */

@@ -6,7 +6,7 @@ import { FAULT_KINDS, check, checkLater, faultAt, knowMappings, native } from '.
 import { during } from './chunks.js';
 import { FaultError, type FaultKind } from './errors.js';
 import type { Mapping } from './mapping.js';
-import { type MappingRecord, type Untold, registry } from './record.js';
+import { type MappingRecord, type Untold, firstOwner, registry } from './record.js';
 
 /** A place of a mapping that could not be read or written as it should. */
 export interface FaultRecord {
@@ -40,7 +40,7 @@ const ROW = 8;
 /** Brings the records of what has happened until now to their mappings, and sees that they are told. */
 export function collectFaults(): void {
   if (!started) return;
-  const rows = native.takeFaults();
+  const rows = native.takeFaults(firstOwner);
   if (rows === undefined) return;
   for (let row = 0; row < rows.length; row += ROW) enter(rows.subarray(row, row + ROW));
 }
@@ -145,7 +145,7 @@ let started = false;
 export function startGuard(): void {
   if (started) return;
   started = true;
-  check(native.startGuard(collectFaults));
+  check(native.startGuard(firstOwner, collectFaults));
   // Node's own listeners for these events come first, and set the handler of a signal or reset it.
   process.on('newListener', reinstall);
   process.on('removeListener', reinstall);
@@ -155,7 +155,8 @@ export function startGuard(): void {
 }
 
 function reinstall(event: string | symbol): void {
-  if (event === 'SIGBUS' || event === 'SIGSEGV') check(native.startGuard(collectFaults));
+  if (event === 'SIGBUS' || event === 'SIGSEGV')
+    check(native.startGuard(firstOwner, collectFaults));
 }
 
 function tellAtExit(): void {

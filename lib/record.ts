@@ -55,7 +55,10 @@ export interface Place {
   readonly contents: Contents;
 }
 
-let lastOwner = 0;
+/** The addon may serve several registries in one thread: test runners load modules afresh. */
+export const firstOwner = native.enroll();
+
+let lastOwner = firstOwner;
 
 //   start        start + lead          start + lead + length       end
 //     |  hidden  |=====  the bytes that were asked for  =====| hidden |

@@ -12,7 +12,7 @@ namespace {
 void cleanup(void* data) {
   auto* environment = static_cast<Environment*>(data);
   space::leave(*environment);
-  inbox::close(environment->inbox);
+  for (Inbox* inbox : environment->inboxes) inbox::close(inbox);
   delete environment;
 }
 

@@ -20,7 +20,14 @@ struct Environment {
   std::vector<View*> lingering;
   size_t lingering_bytes = 0;
   size_t sweep_at = 5'000;
-  Inbox* inbox = nullptr;  // where its faults are told; inbox.h
+  // Where faults are told, by registry: test runners load the JavaScript more than once. An owner's
+  // id says which registry it is of.
+  std::vector<Inbox*> inboxes;
+  static constexpr double kOwnersPerRegistry = 4294967296.0;  // 2^32
+  [[nodiscard]] Inbox* inbox_of(double owner) const {
+    const auto registry = static_cast<size_t>(owner / kOwnersPerRegistry);
+    return registry < inboxes.size() ? inboxes[registry] : nullptr;
+  }
 };
 
 }  // namespace memmap

@@ -13,19 +13,31 @@ namespace memmap::calls {
 
 namespace {
 
-// startGuard(deliver): installs the handler; deliver() is called on this loop after a fault
+// enroll() -> the first owner id of a registry; it has 2^32 of them
+napi_value enroll(Args& args) {
+  Environment& own = args.environment();
+  own.inboxes.push_back(nullptr);
+  return args.number(static_cast<double>(own.inboxes.size() - 1) * Environment::kOwnersPerRegistry);
+}
+
+// startGuard(owner, deliver): installs the handler; deliver() is called on this loop after a fault
 napi_value start_guard(Args& args) {
   Environment& own = args.environment();
-  if (!args.value(0).IsFunction()) return to_failure(args.env(), {Refusal::kArgument, 0});
+  const double owner = args.id(0);
+  if (!args.ok()) return args.failure();
+  const auto registry = static_cast<size_t>(owner / Environment::kOwnersPerRegistry);
+  if (registry >= own.inboxes.size()) return to_failure(args.env(), {Refusal::kArgument, 0});
+  if (!args.value(1).IsFunction()) return to_failure(args.env(), {Refusal::kArgument, 1});
   {
     const auto lock = Claims::process().lock();
     fault_guard::install();
   }
-  if (own.inbox == nullptr) own.inbox = inbox::make(args.env(), args.value(0));
+  Inbox*& mine = own.inboxes[registry];
+  if (mine == nullptr) mine = inbox::make(args.env(), args.value(1));
   return nullptr;
 }
 
-// takeFaults() -> undefined, or rows of [address, kind, signal, thread, offset, length, count,
+// takeFaults(owner) -> undefined, or rows of [address, kind, signal, thread, offset, length, count,
 // unix ms], each once
 struct Taking {
   const Inbox* inbox;
@@ -51,7 +63,9 @@ void take_from(void* context, Watch& watch) {
   repair::tidy(watch);
 }
 napi_value take_faults(Args& args) {
-  Inbox* own = args.environment().inbox;
+  const double owner = args.id(0);
+  if (!args.ok()) return args.failure();
+  Inbox* own = args.environment().inbox_of(owner);
   if (own == nullptr || !inbox::take(*own)) return nullptr;
   Taking taking{own, {}};
   {
@@ -149,6 +163,7 @@ napi_value guard_status(Args& args) {
 }  // namespace
 
 void add_guard_to(Napi::Object exports, Environment* own) {
+  add<enroll>(exports, "enroll", own);
   add<start_guard>(exports, "startGuard", own);
   add<take_faults>(exports, "takeFaults", own);
   add<discard_strays>(exports, "discardStrays", own);

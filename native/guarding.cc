@@ -21,7 +21,8 @@ void each_in(Claims& claims, Range pages, Visit visit) {
 void watch_now(Claim& claim, Environment& own) {
   if (!claim.guarded || !claim.viewed || claim.watch != nullptr) return;
   fault_guard::install();
-  claim.watch = watches::add({claim.pages, claim.protection, claim.anonymous, own.inbox});
+  claim.watch =
+      watches::add({claim.pages, claim.protection, claim.anonymous, own.inbox_of(claim.owner)});
 }
 
 // Where the first page is whose state `bad` says so of.

@@ -27,8 +27,14 @@ constexpr size_t kMostRests = 1000;
 constexpr size_t kMostPagesAtOnce = 1024;
 // As often as the handler may find nothing to do before it believes that nothing will change.
 constexpr uint32_t kMostIdle = 100'000;
+constexpr uint32_t kFew = 10;
+constexpr uint64_t kPauseMs = 1000;
 
+// The instruction will succeed; or this has gone on for too long, without a mended page and without
+// a pause.
 Verdict idle(Watch& watch) {
+  const uint64_t now = signal_safe::unix_ms();
+  if (now - watch.idle_ms.exchange(now) > kPauseMs) watch.idle = std::min(watch.idle.load(), kFew);
   return watch.idle.fetch_add(1) < kMostIdle ? Verdict::kAgain : Verdict::kForeign;
 }
 

@@ -49,9 +49,11 @@ class Staged {
 
 // The handler had no room for an anchor: any page below that is still the file's own will do.
 bool has_anchor(Damage& damage, Range pages) {
+  int tries = 64;
   for (uintptr_t at = damage.pages.begin; damage.anchor == 0 && at < pages.begin;
        at += damage.unit) {
     if (damage.state_of(at).bits != 0) continue;
+    if (tries-- == 0) break;
     damage.anchor = sys::in_signal::duplicate(at, damage.unit);
     damage.anchor_of = at;
   }

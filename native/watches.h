@@ -107,7 +107,8 @@ struct Watch {
   std::atomic<bool> anonymous{false};
   std::atomic<Inbox*> inbox{nullptr};
   std::atomic<Damage*> damage{nullptr};
-  std::atomic<uint32_t> idle{0};  // times that a handler found nothing to do, in a row
+  std::atomic<uint32_t> idle{0};     // times that a handler found nothing to do, in a row
+  std::atomic<uint64_t> idle_ms{0};  // when the last of them was
 
   [[nodiscard]] Range pages() const { return {begin.load(), end.load()}; }
 };

@@ -83,7 +83,7 @@ function run({ name, args, spoil }) {
     return undefined;
   }
   if (typeof answer === 'number' && answer >= P && ['map', 'grow', 'remap'].includes(name)) bases.push(answer);
-  if (answer instanceof ArrayBuffer) views.push(answer);
+  if (answer instanceof Uint8Array) views.push(answer);
   return answer;
 }
 

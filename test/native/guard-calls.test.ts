@@ -28,7 +28,7 @@ const view = viewOf(base);
 // Every page from this one on is lost.
 const lose = (page) => { fs.ftruncateSync(fd, page * P); for (let i = page; i < 4; i++) view[i * P] = 1; };
 // Nothing to take is no array at all.
-const taken = () => native.takeFaults() ?? [];
+const taken = () => native.takeFaults(0) ?? [];
 const rows = (numbers, width) => Array.from({ length: numbers.length / width }, (_, i) => [...numbers.subarray(i * width, (i + 1) * width)]);
 const shown = (answer) => (answer === undefined ? 'done' : answer.refusal ?? answer.errno);
 const say = (...values) => console.log(JSON.stringify(values));
@@ -45,20 +45,20 @@ describe('startGuard', () => {
     const found = await output(`
       native.unmap(base, 4 * P);
       const wrong = [undefined, null, 5, 'x', {}, [], 1n, Symbol('x'), new Proxy({}, {})];
-      const answers = wrong.map((value) => native.startGuard(value)).map(({ refusal, at }) => [refusal, at].join());
+      const answers = wrong.map((value) => native.startGuard(0, value)).map(({ refusal, at }) => [refusal, at].join());
       fs.ftruncateSync(fd, 0);
       const at = mapFile(RW, MAP_SHARED, 8);
       viewOf(at)[0];
       say([...new Set(answers)], taken().length);`);
     // Nobody is told: there is no inbox. The fault itself is mended, since the mapping is guarded.
-    expect(found).toEqual([['argument,0'], 0]);
+    expect(found).toEqual([['argument,1'], 0]);
   });
 
   it('calls the first function, once for what came together, again after the next fault', async () => {
     const found = await output(`
       const calls = [];
-      native.startGuard((...given) => calls.push(['first', given.length]));
-      native.startGuard(() => calls.push('second'));
+      native.startGuard(0, (...given) => calls.push(['first', given.length]));
+      native.startGuard(0, () => calls.push('second'));
       const own = mapFile(RW, MAP_SHARED, 8);
       const mine = viewOf(own);
       fs.ftruncateSync(fd, 0);
@@ -83,7 +83,7 @@ describe('startGuard', () => {
       let calls = 0;
       // What becomes of the exception is Node's: a warning in older versions.
       process.on('uncaughtException', () => {});
-      native.startGuard(() => { calls++; throw new Error('mine'); });
+      native.startGuard(0, () => { calls++; throw new Error('mine'); });
       const mine = viewOf(mapFile(RW, MAP_SHARED, 8));
       fs.ftruncateSync(fd, 0);
       mine[0];
@@ -105,7 +105,7 @@ describe('startGuard', () => {
 });
 
 describe('takeFaults and damaged', () => {
-  const heard = `native.startGuard(() => {}); native.unmap(base, 4 * P);
+  const heard = `native.startGuard(0, () => {}); native.unmap(base, 4 * P);
     const at = mapFile(RW, MAP_SHARED, 8), mine = viewOf(at);`;
 
   it('give each record once, and the damage for as long as it is there', async () => {
@@ -166,17 +166,17 @@ describe('ranges of nobody, or of another thread', () => {
     const found = await output(`
       const { Worker } = require('node:worker_threads');
       const { once } = require('node:events');
-      native.startGuard(() => {});
+      native.startGuard(0, () => {});
       const at = mapFile(RW, MAP_SHARED, 8), mine = viewOf(at);
       fs.ftruncateSync(fd, 0);
       mine[0] = 5;
       const worker = new Worker(\`
         const { parentPort, workerData: { at, P } } = require('node:worker_threads');
         const native = require('node-gyp-build')(process.cwd());
-        native.startGuard(() => {});
+        native.startGuard(0, () => {});
         (async () => {
           const answers = [native.damaged(at, P), native.discardStrays(at, P), await native.restoreAsync(at, P)];
-          parentPort.postMessage([answers.map((answer) => answer?.refusal), (native.takeFaults() ?? []).length, native.guardStatus().length]);
+          parentPort.postMessage([answers.map((answer) => answer?.refusal), (native.takeFaults(0) ?? []).length, native.guardStatus().length]);
         })();\`, { eval: true, workerData: { at, P } });
       const [message] = await once(worker, 'message');
       await once(worker, 'exit');
@@ -306,7 +306,7 @@ it('any order of calls and faults is survived', async () => {
   const result = await runChild(
     `${program()}
     const fc = require('fast-check');
-    native.startGuard(() => void taken());
+    native.startGuard(0, () => void taken());
     process.on('uncaughtException', (error) => { console.error(error); process.exit(3); });
     native.unmap(base, 4 * P);
     let bases = [], views = [];
