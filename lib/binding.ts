@@ -25,6 +25,7 @@ interface Failure {
     | 'no-external'
     | 'busy'
     | 'limit'
+    | 'unreadable'
     | 'fault'
     | 'no-way-back';
   readonly at?: number;
@@ -189,6 +190,12 @@ function toError(failure: Failure, details: ErrorDetails): Error {
         ...details,
         address: at,
         hint: 'private pages of a file need Linux 5.13, huge pages cannot at all: map it again',
+      });
+    case 'unreadable':
+      return misuse('UNSUPPORTED', 'a page of it cannot be read', {
+        ...details,
+        address: at,
+        hint: "its protection, or MADV_GUARD_INSTALL, excludes it: protect('read') or MADV_GUARD_REMOVE first",
       });
     case 'argument':
       return misuse('ARGUMENT', `the addon refused argument ${String(at)}`, details);

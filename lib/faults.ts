@@ -150,13 +150,19 @@ export function startGuard(): void {
   process.on('newListener', reinstall);
   process.on('removeListener', reinstall);
   // A fault whose turn of the loop never comes is told all the same.
-  process.on('beforeExit', collectFaults);
+  process.on('beforeExit', collectBeforeExit);
   process.on('exit', tellAtExit);
 }
 
 function reinstall(event: string | symbol): void {
   if (event === 'SIGBUS' || event === 'SIGSEGV')
     check(native.startGuard(firstOwner, collectFaults));
+}
+
+/** What a listener does may need the loop once more, and may meet the next fault. */
+function collectBeforeExit(): void {
+  collectFaults();
+  if (untold.size > 0) setImmediate(() => undefined);
 }
 
 function tellAtExit(): void {

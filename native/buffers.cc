@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <utility>
 #include <vector>
 
 #include "guarding.h"
@@ -155,6 +156,11 @@ napi_value make(Environment& own, Range bytes, Outcome* outcome) {
       *outcome = {Refusal::kForeign, bytes.begin};
       return nullptr;
     }
+    const uintptr_t hole = guarding::first_unreadable(*claim, bytes);
+    if (hole != 0) {
+      *outcome = {Refusal::kUnreadable, hole};
+      return nullptr;
+    }
     claim->viewed = true;
     guarding::watch(*claim, own);
   }
@@ -253,7 +259,6 @@ void abandon(Claim& claim) {
 }
 
 bool held(Range pages) { return limbo().held.over(pages); }
-
 bool readable_by_others(Range pages) { return in_use(pages); }
 
 bool escaped(napi_env env, Claims& claims, Range pages) {
@@ -279,8 +284,7 @@ sys::Status blank(Claim& claim, Range pages) {
 }
 
 void retire(Claims& claims, Claim& claim) {
-  watches::release(claim.watch);
-  claim.watch = nullptr;
+  watches::release(std::exchange(claim.watch, nullptr));
   claim.state = State::kRetired;
   claim.environment = nullptr;
   if (!in_use(claim.pages)) quarantine(claim);
@@ -303,8 +307,7 @@ void leave_zeros(Claims& claims, Range hole) {
 
 void release(Claims& claims, Claim& claim) {
   // Before the pages go: a handler must not put one where somebody else's will be.
-  watches::release(claim.watch);
-  claim.watch = nullptr;
+  watches::release(std::exchange(claim.watch, nullptr));
   const bool room = room::for_more(claims.count(), 1) || !claim.discardable;
   if (room && sys::unmap(claim.pages).ok()) {
     claims.remove(claim);

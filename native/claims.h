@@ -35,6 +35,7 @@ struct Claim {
   bool viewed = false;       // an ArrayBuffer over it was handed out at some time
   bool guarded = false;      // faults under its views are mended
   bool anonymous = false;    // no file is behind it
+  bool holed = false;        // advice made some pages unreadable, and only trying tells which
   bool safe = false;         // it cannot fault while it is writable
   int protection = kMixedProtection;
   Watch* watch = nullptr;  // guarded, and viewed

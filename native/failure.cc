@@ -19,6 +19,8 @@ const char* text_of(Refusal refusal) {
       return "busy";
     case Refusal::kLimit:
       return "limit";
+    case Refusal::kUnreadable:
+      return "unreadable";
     case Refusal::kFault:
       return "fault";
     case Refusal::kNoWayBack:

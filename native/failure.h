@@ -18,6 +18,7 @@ enum class Refusal {
   kNoExternal,  // this runtime does not allow ArrayBuffers over outside memory
   kBusy,        // an ArrayBuffer over it was transferred: it must stay readable
   kLimit,       // too near the kernel's limit of mappings
+  kUnreadable,  // a page cannot be read: protection, or guard pages by advice
   kFault,       // a page holds what the fault guard put there, not what was mapped
   kNoWayBack,   // such a page, and nothing is left that could show what was mapped
 };

@@ -114,4 +114,24 @@ Outcome check_whole(Claims& claims, Range pages) {
   return found;
 }
 
+uintptr_t first_unreadable(const Claim& claim, Range bytes) {
+  Range pages;
+  if (!outward(bytes, sys::page_size(), &pages)) return bytes.begin;
+  if (claim.protection >= 0 && (claim.protection & PROT_READ) == 0) return pages.begin;
+  uintptr_t found = 0;
+  const auto visit = [](void* context, const sys::Region& region) {
+    if ((region.protection & PROT_READ) != 0) return true;
+    *static_cast<uintptr_t*>(context) = region.range.begin;
+    return false;
+  };
+  const bool mixed = claim.protection == kMixedProtection;
+  if (mixed) static_cast<void>(sys::regions(pages, visit, &found).ok());
+  char byte = 0;
+  for (uintptr_t at = pages.begin; claim.holed && found == 0 && at < pages.end;
+       at += sys::page_size()) {
+    if (!sys::copy(&byte, reinterpret_cast<void*>(at), 1, true).ok()) found = at;
+  }
+  return found;
+}
+
 }  // namespace memmap::guarding

@@ -83,6 +83,13 @@ void change(Claims& claims, Range pages, bool discardable) {
   }
 }
 
+void mark_holed(Claims& claims, Range pages) {
+  for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
+       claim = claims.at(claim->pages.end)) {
+    claim->holed = true;
+  }
+}
+
 }  // namespace
 
 Answer<uintptr_t> map(Environment& environment, const MapRequest& request) {
@@ -256,6 +263,7 @@ Outcome advise(Environment& environment, Range pages, int advice) {
     if (!blinded.ok()) return blinded;
   }
   const sys::Status done = sys::advise(pages, advice);
+  if (unreadable) mark_holed(claims, pages);
   // Any advice may have changed what kind of memory it is.
   if (!pages.empty()) change(claims, pages, !unreadable);
   return done;

@@ -35,8 +35,8 @@ async function mounted<D extends Disk, T>(
     run('umount', folder);
     mount(folder);
   };
+  mount(folder);
   try {
-    mount(folder);
     return await use(make({ folder, again }));
   } finally {
     // Lazily: also when a child that was killed is still on its way out.
