@@ -31,10 +31,12 @@
         "native/guarding.cc",
         "native/inbox.cc",
         "native/mend.cc",
+        "native/put.cc",
         "native/remap.cc",
         "native/repair.cc",
         "native/room.cc",
         "native/salvage.cc",
+        "native/shared_buffers.cc",
         "native/space.cc",
         "native/spares.cc",
         "native/watches.cc",
@@ -77,7 +79,8 @@
           "sources": ["native/sys/linux.cc", "native/sys/linux_signal.cc"],
           "defines": ["_GNU_SOURCE"],
           # nodelete: a worker that alone loaded the addon must not unmap its code when it ends.
-          "ldflags": ["-Wl,-z,nodelete"]
+          # now: a signal handler must not be the first to ask the loader where a function is.
+          "ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now"]
         }],
         ["OS=='mac'", {
           "sources": ["native/sys/darwin.cc", "native/sys/darwin_signal.cc"],

@@ -23,6 +23,7 @@ interface Failure {
     | 'unnamed'
     | 'argument'
     | 'no-external'
+    | 'no-shared'
     | 'busy'
     | 'limit'
     | 'unreadable'
@@ -80,6 +81,7 @@ interface Native {
   copyInAsync(base: number, offset: number, source: Uint8Array): Maybe<Promise<Maybe<number>>>;
   detach(address: number, length: number): Nothing;
   view(base: number, offset: number, length: number): Maybe<Buffer>;
+  sharedView(base: number, offset: number, length: number): Maybe<SharedArrayBuffer>;
   grow(address: number, length: number, newLength: number, mayMove: boolean): Maybe<number>;
   remap(
     owner: number,
@@ -173,10 +175,15 @@ function toError(failure: Failure, details: ErrorDetails): Error {
         ...details,
         hint: 'read() and write() work everywhere',
       });
+    case 'no-shared':
+      return misuse('UNSUPPORTED', 'this Node has no SharedArrayBuffers over outside memory', {
+        ...details,
+        hint: '22.23, 24.21, 26.7 and later have; a mapping of the same file in each thread works everywhere',
+      });
     case 'busy':
       return misuse(
         'BUSY',
-        'an ArrayBuffer over the memory was transferred, or is being collected',
+        'an ArrayBuffer over the memory was transferred, or is being collected, or is shared',
         {
           ...details,
           address: at,

@@ -16,7 +16,7 @@ import {
   mustBeWritable,
 } from './transfer.js';
 import * as validate from './validate.js';
-import { makeView } from './views.js';
+import { makeSharedView, makeView } from './views.js';
 
 /** The events of a Mapping. */
 export interface MappingEvents {
@@ -28,10 +28,16 @@ export interface MappingEvents {
   fault: [error: FaultError];
 }
 
+interface SharedBytes {
+  readonly at: number;
+  readonly buffer: SharedArrayBuffer;
+}
+
 /** What every Mapping is: some bytes at an address. Its other half is in mapping.ts. */
 export abstract class MappedMemory extends EventEmitter<MappingEvents> {
   readonly #record: MappingRecord;
   #buffer: Buffer | undefined;
+  #shared: SharedBytes | undefined;
 
   static {
     inside.recordOf = (value) => (#record in value ? value.#record : undefined);
@@ -136,6 +142,23 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     const whole = this.#buffer;
     if (whole !== undefined && whole.length > 0) return whole.subarray(from, from + size);
     return makeView(this, record, { offset: from, length: size });
+  }
+
+  /**
+   * The whole mapping as a SharedArrayBuffer, zero copy, made on first use: worker threads that get it
+   * see the same bytes, and `Atomics.wait` works between them. Shared mappings only, and a Node that
+   * has the call (22.23, 24.21, 26.7 and later): elsewhere ERR_MEMMAP_UNSUPPORTED. It cannot be
+   * detached: after `unmap` it shows zeros, and `resize` leaves zeros in it and gives another.
+   */
+  get sharedArrayBuffer(): SharedArrayBuffer {
+    const record = liveOf(this);
+    const known = this.#shared;
+    if (known?.at === record.address && known.buffer.byteLength === record.length) {
+      return known.buffer;
+    }
+    const buffer = makeSharedView(this, record);
+    this.#shared = { at: record.address, buffer };
+    return buffer;
   }
 
   /**

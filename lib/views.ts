@@ -18,14 +18,14 @@ export const LONGEST_VIEW = longestView();
 
 // A class whose constructor answers the object it is given puts private fields on that object: a
 // strong edge from ArrayBuffer to Mapping that no user code can see, copy or remove.
-const Given = function (given: ArrayBuffer) {
+const Given = function (given: ArrayBufferLike) {
   return given;
-} as unknown as new (given: ArrayBuffer) => ArrayBuffer;
+} as unknown as new (given: ArrayBufferLike) => ArrayBuffer;
 
 class Keeper extends Given {
   #mapping: object;
 
-  constructor(buffer: ArrayBuffer, mapping: object) {
+  constructor(buffer: ArrayBufferLike, mapping: object) {
     super(buffer);
     this.#mapping = mapping;
   }
@@ -38,6 +38,40 @@ class Keeper extends Given {
 /** The mapping that an ArrayBuffer is a window of. */
 export const mappingOf = (buffer: object): object | undefined => Keeper.mappingOf(buffer);
 
+/** Atomics on 64 bits want their words in their place. */
+const ALIGNMENT = 8;
+
+/** The whole of a shared mapping as a SharedArrayBuffer, zero copy. */
+export function makeSharedView(mapping: object, record: MappingRecord): SharedArrayBuffer {
+  const { length, lead, start, contents } = record;
+  if (!contents.shared) {
+    throw misuse('UNSUPPORTED', 'a SharedArrayBuffer needs a shared mapping; this one is private', {
+      hint: "access 'read' or 'read-write' of a file, or mapAnonymous(length, { shared: true })",
+    });
+  }
+  if (length === 0) return new SharedArrayBuffer(0);
+  mustFit(length);
+  if (lead % ALIGNMENT !== 0) {
+    throw misuse('UNSUPPORTED', `its first byte must lie at a multiple of ${String(ALIGNMENT)}`, {
+      address: BigInt(record.address),
+    });
+  }
+  if (record.guarded) startGuard();
+  const details = { address: BigInt(record.address), length, path: contents.path };
+  const buffer = check(native.sharedView(start, lead, length), details);
+  new Keeper(buffer, mapping);
+  return buffer;
+}
+
+function mustFit(length: number): void {
+  if (length <= LONGEST_VIEW) return;
+  throw misuse(
+    'RANGE',
+    `${String(length)} bytes are too long for one Buffer here (at most ${String(LONGEST_VIEW)})`,
+    { length, hint: 'view(offset, length) gives a window of any part' },
+  );
+}
+
 /** A Buffer over `length` bytes at `offset`, zero copy. The range has been checked. */
 export function makeView(
   mapping: object,
@@ -45,13 +79,7 @@ export function makeView(
   { offset, length }: ByteRange,
 ): Buffer {
   if (length === 0) return Buffer.alloc(0);
-  if (length > LONGEST_VIEW) {
-    throw misuse(
-      'RANGE',
-      `${String(length)} bytes are too long for one Buffer here (at most ${String(LONGEST_VIEW)})`,
-      { length, hint: 'view(offset, length) gives a window of any part' },
-    );
-  }
+  mustFit(length);
   const from = record.address + offset;
   if (!record.allows(flags.read, from, from + length)) {
     throw misuse('UNSUPPORTED', 'the pages cannot be read: their protection excludes it', {
@@ -62,6 +90,6 @@ export function makeView(
   }
   if (record.guarded) startGuard();
   const buffer = check(native.view(record.start, record.lead + offset, length));
-  new Keeper(buffer.buffer as ArrayBuffer, mapping);
+  new Keeper(buffer.buffer, mapping);
   return buffer;
 }

@@ -15,9 +15,9 @@ namespace memmap::buffers {
 
 namespace {
 
-// How long, how many and how much: what nobody can reach any more from JavaScript, although native
-// code on another thread might still be reading it. The bytes are address space only; no page of
-// it is resident unless somebody writes there.
+// How long, how many and how much: what JavaScript cannot reach any more, but native code on
+// another thread might still be reading. Address space only: no page is resident unless somebody
+// writes.
 constexpr uint64_t kQuarantineMs = 10'000;
 constexpr size_t kQuarantineRanges = 16'384;
 constexpr size_t kQuarantineBytes = size_t{64} << 30;
@@ -147,46 +147,47 @@ void finalize(napi_env env, void* /*data*/, void* hint) {
 }  // namespace
 
 napi_value make(Environment& own, Range bytes, Outcome* outcome) {
-  napi_env env = own.env;
   Claims& claims = Claims::process();
   {
     const auto lock = claims.lock();
-    Claim* claim = claims.of(&own, bytes);
-    if (claim == nullptr) {
-      *outcome = {Refusal::kForeign, bytes.begin};
-      return nullptr;
-    }
-    const uintptr_t hole = guarding::first_unreadable(*claim, bytes);
-    if (hole != 0) {
-      *outcome = {Refusal::kUnreadable, hole};
-      return nullptr;
-    }
-    claim->viewed = true;
-    guarding::watch(*claim, own);
+    *outcome = guarding::open_view(claims, own, bytes);
+    if (!outcome->ok()) return nullptr;
   }
   // Without the lock: a failing creation calls finalize() at once.
   View* view = new View{bytes, &own};
   napi_value buffer = nullptr;
   const napi_status made =
-      napi_create_external_buffer(env, bytes.size(), bytes.data(), finalize, view, &buffer);
+      napi_create_external_buffer(own.env, bytes.size(), bytes.data(), finalize, view, &buffer);
   if (made != napi_ok) {
     bool pending = false;
-    napi_is_exception_pending(env, &pending);
+    napi_is_exception_pending(own.env, &pending);
     napi_value ignored = nullptr;
-    if (pending) napi_get_and_clear_last_exception(env, &ignored);
+    if (pending) napi_get_and_clear_last_exception(own.env, &ignored);
     delete view;
     *outcome = {Refusal::kNoExternal, bytes.begin};
     return nullptr;
   }
   napi_value memory = nullptr;
-  napi_get_typedarray_info(env, buffer, nullptr, nullptr, nullptr, &memory, nullptr);
-  napi_create_reference(env, memory, 0, &view->buffer);
+  napi_get_typedarray_info(own.env, buffer, nullptr, nullptr, nullptr, &memory, nullptr);
+  napi_create_reference(own.env, memory, 0, &view->buffer);
   const auto lock = claims.lock();
   Claim* claim = claims.at(bytes.begin);
   view->next = claim->views;
   claim->views = view;
   view->linked = true;
   return buffer;
+}
+
+View* hold_new(Environment& own, Range bytes) {
+  View* view = new View{bytes, &own};
+  hold(view);
+  return view;
+}
+
+void let_go(Claims& claims, View* view) {
+  limbo().held.erase(view);
+  settle(claims, view->bytes);
+  delete view;
 }
 
 void detach(Environment& own, Claim& claim, Range pages) {

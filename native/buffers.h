@@ -41,6 +41,9 @@ napi_value make(Environment& own, Range bytes, Outcome* outcome);
 // can run JavaScript or a finalizer: napi_get_reference_value, napi_is_detached_arraybuffer,
 // napi_detach_arraybuffer, napi_delete_reference.
 
+// A view that is held from the beginning, and the end of it.
+View* hold_new(Environment& own, Range bytes);
+void let_go(Claims& claims, View* view);
 // Takes the views that touch `pages` out of `claim`: attached ones are detached, the others held.
 void detach(Environment& own, Claim& claim, Range pages);
 // Lets go of what was detached and then collected; `now`, or when there is much of it.

@@ -5,6 +5,7 @@
 #include "buffers.h"
 #include "call.h"
 #include "calls.h"
+#include "shared_buffers.h"
 #include "space.h"
 #include "work.h"
 
@@ -82,15 +83,18 @@ napi_value copy_out(Args& args) { return copy(args, true); }
 napi_value copy_in(Args& args) { return copy(args, false); }
 
 napi_value copy_later(Args& args, bool out) {
-  const Transfer copy = transfer(args, out);
+  Transfer copy = transfer(args, out);
   if (!args.ok()) return args.failure();
   if (!copy.outcome.ok()) return to_failure(args.env(), copy.outcome);
+  // Its first view may be made while it waits.
+  copy.guarded = true;
   return queue_work(args.env(), args.value(2), [=] { return copy.run(out); });
 }
 napi_value copy_out_async(Args& args) { return copy_later(args, true); }
 napi_value copy_in_async(Args& args) { return copy_later(args, false); }
 
-// view(base, offset, length) -> ArrayBuffer
+// view(base, offset, length) -> Buffer; sharedView(...) -> SharedArrayBuffer
+template <napi_value (*make)(Environment& own, Range bytes, Outcome* outcome)>
 napi_value view(Args& args) {
   const uintptr_t base = args.address(0);
   const size_t offset = args.size(1);
@@ -102,7 +106,7 @@ napi_value view(Args& args) {
     return to_failure(args.env(), {Refusal::kArgument, 2});
   }
   Outcome outcome;
-  napi_value buffer = buffers::make(args.environment(), bytes, &outcome);
+  napi_value buffer = make(args.environment(), bytes, &outcome);
   if (!outcome.ok()) return to_failure(args.env(), outcome);
   return Napi::Value(args.env(), buffer);
 }
@@ -172,7 +176,8 @@ void add_data_to(Napi::Object exports, Environment* own) {
   add<copy_out_async>(exports, "copyOutAsync", own);
   add<copy_in>(exports, "copyIn", own);
   add<copy_in_async>(exports, "copyInAsync", own);
-  add<view>(exports, "view", own);
+  add<view<buffers::make>>(exports, "view", own);
+  add<view<buffers::make_shared>>(exports, "sharedView", own);
   add<file_status>(exports, "fileStatus", own);
   add<allocate_file_now>(exports, "allocateFile", own);
   add<allocate_file_async>(exports, "allocateFileAsync", own);

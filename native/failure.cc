@@ -13,6 +13,8 @@ const char* text_of(Refusal refusal) {
       return "unnamed";
     case Refusal::kArgument:
       return "argument";
+    case Refusal::kNoShared:
+      return "no-shared";
     case Refusal::kNoExternal:
       return "no-external";
     case Refusal::kBusy:

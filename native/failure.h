@@ -15,6 +15,7 @@ enum class Refusal {
   kRetired,     // a page is retired: unmapped, still waiting for the last view to go
   kUnnamed,     // a page belongs to an owner that the caller did not name
   kArgument,    // a value of the wrong kind: a bug in the layer above, or an attack on the binding
+  kNoShared,    // this Node has no SharedArrayBuffers over outside memory
   kNoExternal,  // this runtime does not allow ArrayBuffers over outside memory
   kBusy,        // an ArrayBuffer over it was transferred: it must stay readable
   kLimit,       // too near the kernel's limit of mappings

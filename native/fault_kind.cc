@@ -34,14 +34,14 @@ bool is_hole(const Damage& damage, uint64_t offset) {
 
 }  // namespace
 
-void learn_name(Damage& damage, const char* path, const signal_safe::Named& named) {
+signal_safe::Named learn_name(Damage& damage) {
+  const auto named = signal_safe::named(damage.found_path);
   damage.path[0] = '\0';
-  if (!named.found) return;
-  const size_t length = strnlen(path, Damage::kPath);
-  if (length >= Damage::kPath) return;
-  memcpy(damage.path, path, length + 1);
+  if (!named.found) return named;
+  memcpy(damage.path, damage.found_path, Damage::kPath);
   damage.device = named.device;
   damage.inode = named.inode;
+  return named;
 }
 
 uint64_t offset_of(const Damage& damage, uintptr_t page) {
@@ -59,11 +59,8 @@ bool size_now(Damage& damage, uintptr_t page, uint64_t* size) {
   }
   // It was renamed, or has no name any more.
   signal_safe::Behind behind{};
-  char path[Damage::kPath];
-  if (!signal_safe::look(page, &behind, path, sizeof path)) return false;
-  const auto named = signal_safe::named(path);
-  learn_name(damage, path, named);
-  *size = named.size;
+  if (!signal_safe::look(page, &behind, damage.found_path, Damage::kPath)) return false;
+  *size = learn_name(damage).size;
   return damage.path[0] != '\0';
 }
 

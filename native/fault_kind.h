@@ -6,8 +6,8 @@
 
 namespace memmap::fault_kind {
 
-// The file's name at this moment, if it has one.
-void learn_name(Damage& damage, const char* path, const sys::in_signal::Named& named);
+// Believes the name that was found, if a file has it.
+sys::in_signal::Named learn_name(Damage& damage);
 
 // Of a page, in the file; 0 for anonymous memory.
 uint64_t offset_of(const Damage& damage, uintptr_t page);

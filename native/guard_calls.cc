@@ -5,6 +5,7 @@
 #include "fault_guard.h"
 #include "inbox.h"
 #include "repair.h"
+#include "room.h"
 #include "space.h"
 #include "spares.h"
 #include "work.h"
@@ -71,7 +72,9 @@ napi_value take_faults(Args& args) {
   {
     const auto lock = Claims::process().lock();
     watches::each(take_from, &taking);
-    spares::prepare();
+    // A process at its limit would give its last regions for them.
+    constexpr size_t kRegions = 256;
+    if (room::for_more(Claims::process().count(), kRegions)) spares::prepare();
   }
   return args.numbers(taking.rows);
 }

@@ -46,6 +46,27 @@ Outcome first_bad(Claims& claims, Range pages, Bad bad) {
   return found;
 }
 
+// 0: all can be read.
+uintptr_t first_unreadable(const Claim& claim, Range bytes) {
+  Range pages;
+  if (!outward(bytes, sys::page_size(), &pages)) return bytes.begin;
+  if (claim.protection >= 0 && (claim.protection & PROT_READ) == 0) return pages.begin;
+  uintptr_t found = 0;
+  const auto visit = [](void* context, const sys::Region& region) {
+    if ((region.protection & PROT_READ) != 0) return true;
+    *static_cast<uintptr_t*>(context) = region.range.begin;
+    return false;
+  };
+  const bool mixed = claim.protection == kMixedProtection;
+  if (mixed) static_cast<void>(sys::regions(pages, visit, &found).ok());
+  char byte = 0;
+  for (uintptr_t at = pages.begin; claim.holed && found == 0 && at < pages.end;
+       at += sys::page_size()) {
+    if (!sys::copy(&byte, reinterpret_cast<void*>(at), 1, true).ok()) found = at;
+  }
+  return found;
+}
+
 }  // namespace
 
 void watch(Claim& claim, Environment& own) {
@@ -77,12 +98,17 @@ void set_protection(Claims& claims, Range pages, int protection, bool known) {
     if (claim.watch == nullptr) return;
     claim.watch->protection = claim.protection;
     Damage* damage = claim.watch->damage.load();
-    if (damage == nullptr || !known) return;
+    if (damage == nullptr) return;
     for (Range rest = part;;) {
       const Range run = damage->next_run(rest, rest.size());
       if (run.empty()) return;
       const PageState state = damage->state_of(run.begin);
-      damage->set_states(run, PageState::make(state.kind(), protection, state.copied()));
+      if (known) {
+        damage->set_states(run, PageState::make(state.kind(), protection, state.copied()));
+      } else {
+        // The kernel may have changed it before it refused another page.
+        static_cast<void>(sys::protect(run, state.protection()).ok());
+      }
       rest.begin = run.end;
     }
   });
@@ -114,24 +140,14 @@ Outcome check_whole(Claims& claims, Range pages) {
   return found;
 }
 
-uintptr_t first_unreadable(const Claim& claim, Range bytes) {
-  Range pages;
-  if (!outward(bytes, sys::page_size(), &pages)) return bytes.begin;
-  if (claim.protection >= 0 && (claim.protection & PROT_READ) == 0) return pages.begin;
-  uintptr_t found = 0;
-  const auto visit = [](void* context, const sys::Region& region) {
-    if ((region.protection & PROT_READ) != 0) return true;
-    *static_cast<uintptr_t*>(context) = region.range.begin;
-    return false;
-  };
-  const bool mixed = claim.protection == kMixedProtection;
-  if (mixed) static_cast<void>(sys::regions(pages, visit, &found).ok());
-  char byte = 0;
-  for (uintptr_t at = pages.begin; claim.holed && found == 0 && at < pages.end;
-       at += sys::page_size()) {
-    if (!sys::copy(&byte, reinterpret_cast<void*>(at), 1, true).ok()) found = at;
-  }
-  return found;
+Outcome open_view(Claims& claims, Environment& own, Range bytes) {
+  Claim* claim = claims.of(&own, bytes);
+  if (claim == nullptr) return {Refusal::kForeign, bytes.begin};
+  const uintptr_t hole = first_unreadable(*claim, bytes);
+  if (hole != 0) return {Refusal::kUnreadable, hole};
+  claim->viewed = true;
+  watch(*claim, own);
+  return {};
 }
 
 }  // namespace memmap::guarding

@@ -16,8 +16,9 @@ void watch_all(Claims& claims, Environment& own, Range pages);
 // True when some page of the range is watched.
 [[nodiscard]] bool any_watch(Claims& claims, Range pages);
 
-// The first page of the bytes that cannot be read; 0: all can, but for what its file has lost.
-[[nodiscard]] uintptr_t first_unreadable(const Claim& claim, Range bytes);
+// A view over these bytes is about to be made: their claim is viewed from here on, and watched if
+// it is guarded. Not over pages that cannot be read, but for those that their file has lost.
+Outcome open_view(Claims& claims, Environment& own, Range bytes);
 
 // Keeps the handler away from these pages for as long as `closed` lives.
 void close(Claims& claims, Range pages, watches::Closed& closed);

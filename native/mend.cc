@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "fault_kind.h"
+#include "put.h"
 #include "spares.h"
 
 namespace memmap::mend {
@@ -17,7 +18,6 @@ using signal_safe::Attempt;
 
 namespace {
 
-constexpr uintptr_t kNoShadow = 1;  // this kernel cannot move such pages: do not try again
 // More single pages than this in one mapping, and the rest beyond the end of the file goes at once:
 // every one that stands alone costs the process up to two of its regions.
 constexpr size_t kMostIslands = 1024;
@@ -39,30 +39,33 @@ Verdict idle(Watch& watch) {
 }
 
 Damage* make_damage(Watch& watch, uintptr_t page) {
-  signal_safe::Behind behind{};
-  char path[Damage::kPath];
-  if (!signal_safe::look(page, &behind, path, sizeof path)) return nullptr;
   const Range pages = watch.pages();
-  const size_t bytes = sizeof(Damage) + pages.size() / sys::page_size();
-  Range block{0, bytes};
+  Range block{0, sizeof(Damage) + pages.size() / sys::page_size()};
   if (!outward(block, sys::page_size(), &block)) return nullptr;
-  uintptr_t begin = 0;
-  spares::with([&] { return (begin = signal_safe::map_pages(block.size())) != 0; });
-  if (begin == 0) return nullptr;
+  block = put::fresh(block.size());
+  if (block.empty()) return nullptr;
   // Fresh pages are zeros, and zeros are what every other field starts with.
-  Damage* damage = reinterpret_cast<Damage*>(begin);
+  Damage* damage = static_cast<Damage*>(block.data());
+  signal_safe::Behind behind{};
+  if (!signal_safe::look(page, &behind, damage->found_path, Damage::kPath)) {
+    signal_safe::unmap(block);
+    return nullptr;
+  }
   damage->pages = pages;
   damage->bytes = block.size();
   damage->unit = std::max(behind.page, sys::page_size());
   damage->shared = behind.region.shared;
   damage->anonymous = watch.anonymous.load();
   damage->file_offset = behind.region.offset - (behind.region.range.begin - pages.begin);
-  if (!damage->anonymous) fault_kind::learn_name(*damage, path, signal_safe::named(path));
+  if (!damage->anonymous) fault_kind::learn_name(*damage);
   if (damage->shared) {
     // Where that fails, repair() tries again.
     spares::with(
         [&] { return (damage->anchor = signal_safe::duplicate(pages.begin, damage->unit)) != 0; });
     damage->anchor_of = pages.begin;
+    if (damage->anchor != 0) {
+      signal_safe::unlock({damage->anchor, damage->anchor + damage->unit});
+    }
   }
   watch.damage = damage;
   return damage;
@@ -123,64 +126,10 @@ void finish(Watch& watch, Damage& damage, Range range, PageState state, int sign
   watch.idle = 0;
 }
 
-bool all_zero(Range pages) {
-  uint64_t words[128];
-  for (uintptr_t at = pages.begin; at < pages.end; at += sizeof words) {
-    if (!signal_safe::copy(words, reinterpret_cast<void*>(at), sizeof words)) return false;
-    for (const uint64_t word : words) {
-      if (word != 0) return false;
-    }
-  }
-  return true;
-}
-
-// Moves a private copy of `source` into the place of the pages: nobody ever sees them empty.
-bool put_copy(Range pages, Range source, int protection) {
-  uintptr_t begin = 0;
-  if (!spares::with([&] { return (begin = signal_safe::map_pages(pages.size())) != 0; })) {
-    return false;
-  }
-  const Range copy{begin, begin + pages.size()};
-  const bool filled = signal_safe::copy(copy.data(), source.data(), pages.size());
-  const bool writable = (protection & PROT_WRITE) != 0;
-  if (filled && (writable || signal_safe::protect(copy, protection)) &&
-      spares::with([&] { return signal_safe::move(copy, pages.begin); })) {
-    return true;
-  }
-  signal_safe::unmap(copy);
-  return false;
-}
-
-// Private pages of a file have no other way back: they are kept, in a place as long as the range.
-uintptr_t shadow_of(Damage& damage) {
-  if (damage.shadow == 0) {
-    spares::with([&] { return (damage.shadow = signal_safe::reserve(damage.pages.size())) != 0; });
-  }
-  return damage.shadow;
-}
-
-// What the pages show, in their place of the shadow. Empty: it cannot be had.
-Range keep_copy(Damage& damage, Range pages) {
-  if (shadow_of(damage) == 0) return {};
-  const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
-  const Range kept{to, to + pages.size()};
-  const auto put = [&] { return signal_safe::put_zeros(kept, PROT_READ | PROT_WRITE); };
-  const bool filled =
-      spares::with(put) && signal_safe::copy(kept.data(), pages.data(), pages.size());
-  return filled ? kept : Range{};
-}
-
-void keep_original(Damage& damage, Range pages) {
-  if (damage.shared || damage.anonymous || shadow_of(damage) == 0) return;
-  const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
-  spares::with([&] { return signal_safe::evict(pages, to); });
-}
-
 // From the page to the end of what is mapped there now, or a large step.
 Range rest_of(const Watch& watch, Damage& damage, Range pages) {
   signal_safe::Behind behind{};
-  char path[Damage::kPath];
-  if (!signal_safe::look(pages.begin, &behind, path, sizeof path)) return pages;
+  if (!signal_safe::look(pages.begin, &behind, nullptr, 0)) return pages;
   // Not all of a huge file: a handler must not take seconds.
   const size_t step = std::max(kLeastRest, damage.pages.size() / kMostRests);
   const uintptr_t limit = std::min(behind.region.range.end, watch.end.load());
@@ -197,33 +146,25 @@ bool stands_alone(const Watch& watch, Damage& damage, Range pages) {
          damage.state_of(pages.begin - sys::page_size()).bits == 0;
 }
 
-// Many pages for the sake of one: those that are well are made private with it, and repair() tells
-// what was written to them from what they held. Nobody may write to them while they are copied:
-// writers fault, and wait for the end of this turn.
-bool put_block(Damage& damage, Range pages, int protection) {
-  if (shadow_of(damage) == 0) return false;
-  const size_t size = sys::page_size();
-  const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
-  const Range kept{to, to + pages.size()};
-  const auto put = [&] { return signal_safe::put_zeros(kept, PROT_READ | PROT_WRITE); };
-  const auto freeze = [&] { return signal_safe::protect(pages, PROT_READ); };
-  if (!spares::with(put) || !spares::with(freeze)) return false;
-  // What cannot be read is a hole, and zeros are what it holds.
-  for (size_t at = 0; at < pages.size(); at += size) {
-    signal_safe::copy(reinterpret_cast<void*>(kept.begin + at),
-                      reinterpret_cast<void*>(pages.begin + at), size);
+// From the page on, what is not damaged yet, and lies before the end of the file.
+Range block_at(const Watch& watch, Damage& damage, Range page) {
+  Range block = rest_of(watch, damage, page);
+  block.end = std::min(block.end, block.begin + kMostPagesAtOnce * sys::page_size());
+  uint64_t size = 0;
+  Range in_file;
+  const uint64_t offset = fault_kind::offset_of(damage, page.begin);
+  if (fault_kind::size_now(damage, page.begin, &size) && size > offset &&
+      outward({0, size - offset}, sys::page_size(), &in_file)) {
+    block.end = std::min(block.end, block.begin + in_file.end);
   }
-  const bool done = put_copy(pages, kept, protection);
-  if (!done) signal_safe::protect(pages, protection);
-  return done;
+  return block;
 }
 
 int protection_of(const Watch& watch, uintptr_t page) {
   const int known = watch.protection.load();
   if (known != kMixedProtection) return known;
   signal_safe::Behind behind{};
-  char path[Damage::kPath];
-  if (!signal_safe::look(page, &behind, path, sizeof path)) return PROT_READ;
+  if (!signal_safe::look(page, &behind, nullptr, 0)) return PROT_READ;
   return behind.region.protection;
 }
 
@@ -234,7 +175,7 @@ Range unit_at(const Watch& watch, size_t unit, uintptr_t address) {
 
 // Private read-only memory that was written to, and then cut off.
 Verdict lose_stray(Watch& watch, Damage& damage, Range pages, PageState state) {
-  keep_original(damage, pages);
+  put::keep_original(damage, pages);
   const auto put = [&] { return signal_safe::put_zeros(pages, PROT_READ | PROT_WRITE); };
   if (!spares::with(put)) return Verdict::kForeign;
   state.bits |= PageState::kStray;
@@ -258,29 +199,28 @@ Verdict lost_page(Watch& watch, const Attempt& attempt) {
   if (strayed)
     return lose_stray(watch, *damage, pages, PageState::make(kind, before.protection(), false));
   const int protection = protection_of(watch, page);
-  if (kind == FaultKind::kNoSpace && fault_kind::readable(pages) && !all_zero(pages)) {
+  if (kind == FaultKind::kNoSpace && fault_kind::readable(pages) && !put::all_zero(pages)) {
     // Kept apart, so that repair() can tell what was written from what was there.
-    const Range kept = keep_copy(*damage, pages);
-    if (!put_copy(pages, kept.empty() ? pages : kept, protection)) return Verdict::kForeign;
+    const Range kept = put::keep_copy(*damage, pages);
+    if (!put::copy(pages, kept.empty() ? pages : kept, protection)) return Verdict::kForeign;
     finish(watch, *damage, pages, PageState::make(kind, protection, true), SIGBUS);
     return Verdict::kMended;
   }
   if (kind == FaultKind::kNoSpace && damage->shared && damage->islands > kMostIslands) {
-    pages = rest_of(watch, *damage, pages);
-    pages.end = std::min(pages.end, pages.begin + kMostPagesAtOnce * sys::page_size());
-    if (!put_block(*damage, pages, protection)) return Verdict::kForeign;
+    pages = block_at(watch, *damage, pages);
+    if (!put::block(*damage, pages, protection)) return Verdict::kForeign;
     finish(watch, *damage, pages, PageState::make(kind, protection, true), SIGBUS);
     return Verdict::kMended;
   }
   const bool truncated = kind == FaultKind::kTruncated;
   if (truncated && damage->islands > kMostIslands) pages = rest_of(watch, *damage, pages);
-  keep_original(*damage, pages);
+  put::keep_original(*damage, pages);
   const auto put = [&] { return signal_safe::put_zeros(pages, protection); };
   bool done = put();
   if (!done && truncated) {
     // No room: all that is beyond the end of the file at once takes none from here on.
     pages = rest_of(watch, *damage, pages);
-    keep_original(*damage, pages);
+    put::keep_original(*damage, pages);
   }
   done = done || spares::with(put);
   if (!done) return Verdict::kForeign;
@@ -291,13 +231,33 @@ Verdict lost_page(Watch& watch, const Attempt& attempt) {
 
 namespace {
 
+// From the page on, those that were put in for the same reason: they are private already.
+Range like_it(const Watch& watch, Damage& damage, Range page) {
+  const uint8_t bits = damage.state_of(page.begin).bits;
+  Range pages = page;
+  while (pages.end < watch.end.load() && pages.size() < kLeastRest &&
+         damage.state_of(pages.end).bits == bits) {
+    pages.end += page.size();
+  }
+  return pages;
+}
+
 // A page that was put in before, of a mapping that is read-only.
 Verdict write_into_mended(Watch& watch, Damage& damage, Range page) {
   PageState state = damage.state_of(page.begin);
-  if (!signal_safe::protect(page, PROT_READ | PROT_WRITE)) return Verdict::kForeign;
+  const bool alone =
+      page.begin == watch.begin.load() || !damage.state_of(page.begin - sys::page_size()).stray();
+  const bool many = spares::run_low() || (alone && damage.islands > kMostIslands);
+  Range pages = many ? like_it(watch, damage, page) : page;
+  const auto open = [&] { return signal_safe::protect(pages, PROT_READ | PROT_WRITE); };
+  if (!open()) {
+    pages = like_it(watch, damage, page);
+    if (!spares::with(open)) return Verdict::kForeign;
+  }
+  if (alone) ++damage.islands;
   state.bits |= PageState::kStray;
-  damage.set_states(page, state);
-  note(damage, page, FaultKind::kReadOnly, SIGSEGV);
+  damage.set_states(pages, state);
+  note(damage, pages, FaultKind::kReadOnly, SIGSEGV);
   watch.idle = 0;
   return Verdict::kMended;
 }
@@ -321,8 +281,8 @@ Range step_at(const Watch& watch, Damage& damage, Range page, Range region) {
 // Private: the pages are the only ones. A copy is kept beside them, and they are written to.
 bool let_write(Damage& damage, Range pages) {
   constexpr int kReadWrite = PROT_READ | PROT_WRITE;
-  if (damage.shared) return put_copy(pages, pages, kReadWrite);
-  return !keep_copy(damage, pages).empty() &&
+  if (damage.shared) return put::copy(pages, pages, kReadWrite);
+  return !put::keep_copy(damage, pages).empty() &&
          spares::with([&] { return signal_safe::protect(pages, kReadWrite); });
 }
 
@@ -334,8 +294,7 @@ Verdict stray_write(Watch& watch, const Attempt& attempt) {
   // Code that runs there, or a read of what cannot be read, is nobody's stray write.
   if (Range{at, at + size}.contains(attempt.instruction)) return Verdict::kForeign;
   signal_safe::Behind behind{};
-  char path[Damage::kPath];
-  if (!signal_safe::look(at, &behind, path, sizeof path)) return Verdict::kForeign;
+  if (!signal_safe::look(at, &behind, nullptr, 0)) return Verdict::kForeign;
   const Range page = unit_at(watch, std::max(behind.page, size), at);
   const int protection = behind.region.protection;
   if ((protection & PROT_WRITE) != 0) return idle(watch);
@@ -347,7 +306,9 @@ Verdict stray_write(Watch& watch, const Attempt& attempt) {
   // Little is left to spare: a large step at once takes no more regions from here on.
   const bool alone = stands_alone(watch, *damage, page);
   if (spares::run_low() || (alone && damage->islands > kMostIslands)) {
+    // It is copied, so it must not be as large as what is only put in.
     pages = rest_of(watch, *damage, page);
+    pages.end = std::min(pages.end, pages.begin + kLeastRest);
   }
   if (!let_write(*damage, pages)) {
     // A later page of the step may lie beyond the end of the file.

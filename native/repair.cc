@@ -56,6 +56,9 @@ bool has_anchor(Damage& damage, Range pages) {
     if (tries-- == 0) break;
     damage.anchor = sys::in_signal::duplicate(at, damage.unit);
     damage.anchor_of = at;
+    if (damage.anchor != 0) {
+      sys::in_signal::unlock({damage.anchor, damage.anchor + damage.unit});
+    }
   }
   return damage.anchor != 0 && damage.anchor_of <= pages.begin;
 }
@@ -263,6 +266,8 @@ Outcome discard_strays(Claim& claim) {
     }
     if (!done.ok()) return done;
   }
+  // Faults are counted anew from here on.
+  tidy(*claim.watch);
   return {};
 }
 

@@ -14,6 +14,8 @@ namespace {
 
 // Every other page is readable, so that each is a region.
 constexpr size_t kSparePages = 256;
+// So many are gone, and it is time for larger steps, and for a new set.
+constexpr size_t kLow = kSparePages / 4;
 struct Spares {
   uintptr_t begin;
   std::atomic<size_t> used;
@@ -33,20 +35,30 @@ bool free_some() {
 
 bool run_low() {
   const Spares* set = current.load();
-  return set != nullptr && set->used.load() >= kSparePages / 4;
+  return set != nullptr && set->used.load() >= kLow;
 }
 
 void prepare() {
-  const Spares* old = current.load();
-  if (old != nullptr && old->used.load() < kSparePages / 2) return;
+  Spares* old = current.load();
+  if (old != nullptr && old->used.load() < kLow) return;
   const size_t page = sys::page_size();
   const uintptr_t begin = signal_safe::reserve(kSparePages * page);
   if (begin == 0) return;
+  bool whole = true;
   for (size_t i = 0; i < kSparePages; i += 2) {
-    signal_safe::protect({begin + i * page, begin + (i + 1) * page}, PROT_READ);
+    whole = whole && signal_safe::protect({begin + i * page, begin + (i + 1) * page}, PROT_READ);
   }
-  // The old set is never freed: a handler may be taking from it.
+  if (!whole) {
+    signal_safe::unmap({begin, begin + kSparePages * page});
+    return;
+  }
+  // The old set is never freed, as a handler may be taking from it; what is left of it is.
   current = new Spares{begin, {0}};
+  if (old == nullptr) return;
+  const size_t from = old->used.exchange(kSparePages);
+  if (from < kSparePages) {
+    signal_safe::unmap({old->begin + from * page, old->begin + kSparePages * page});
+  }
 }
 
 }  // namespace memmap::spares

@@ -78,6 +78,7 @@ struct Damage {
   std::atomic<uint32_t> entry_count;
   FaultEntry entries[kEntries];
   char path[kPath];
+  char found_path[kPath];          // where a name is read into before it is believed
   std::atomic<uint8_t> states[1];  // a byte for each page of the system's size
 
   [[nodiscard]] std::atomic<uint8_t>& state_at(uintptr_t address) {

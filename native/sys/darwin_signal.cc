@@ -110,6 +110,8 @@ uintptr_t duplicate(uintptr_t page, size_t length) {
   return remap_raw(page, length, VM_FLAGS_ANYWHERE, 0);
 }
 
+void unlock(Range pages) { munlock(pages.data(), pages.size()); }
+
 bool evict(Range pages, uintptr_t to) {
   return remap_raw(pages.begin, pages.size(), VM_FLAGS_FIXED | VM_FLAGS_OVERWRITE, to) != 0;
 }
@@ -125,7 +127,7 @@ bool copy(void* to, const void* from, size_t length) {
 int populate(Range, bool) { return ENOSYS; }
 
 bool look(uintptr_t address, Behind* found, char* path, size_t path_size) {
-  path[0] = '\0';
+  if (path != nullptr) path[0] = '\0';
   mach_vm_address_t begin = address;
   mach_vm_size_t size = 0;
   vm_region_basic_info_data_64_t info{};
@@ -143,7 +145,7 @@ bool look(uintptr_t address, Behind* found, char* path, size_t path_size) {
   const int told = proc_pidinfo(getpid(), PROC_PIDREGIONPATHINFO, address, &behind, sizeof behind);
   const bool file = told == static_cast<int>(sizeof behind);
   const char* name = file ? behind.prp_vip.vip_path : "";
-  if (strnlen(name, path_size) < path_size) strlcpy(path, name, path_size);
+  if (path != nullptr && strnlen(name, path_size) < path_size) strlcpy(path, name, path_size);
   *found = {{{static_cast<uintptr_t>(begin), static_cast<uintptr_t>(begin + size)},
              protection,
              info.shared != 0,

@@ -39,6 +39,8 @@ bool unmap(Range pages);
 bool move(Range from, uintptr_t to);
 // Another mapping of what `page` shows, `length` bytes from there on. Shared mappings only. 0: no.
 uintptr_t duplicate(uintptr_t page, size_t length);
+// What is duplicated of locked pages is locked as well, and counts against the limit: not any more.
+void unlock(Range pages);
 // Moves the file's own pages to `to`; what stays behind is the same, and empty (MREMAP_DONTUNMAP).
 bool evict(Range pages, uintptr_t to);
 // Copies out of pages that may be bad. False: not all of it.
@@ -51,7 +53,8 @@ struct Behind {
   Region region;
   size_t page;  // 0: not known
 };
-// `path`: of the file as it is called now, or "". False: nothing is mapped there.
+// `path`: of the file as it is called now, or ""; null where it is not wanted. False: nothing is
+// mapped there. Needs little stack: threads of others have a few KiB for their signals.
 bool look(uintptr_t address, Behind* found, char* path, size_t path_size);
 
 // The file that has this name at this moment. Names that end in " (deleted)" are no names.

@@ -59,14 +59,14 @@ bool query(uintptr_t address, Behind* found, char* path, size_t path_size) {
   asked.query_addr = address;
   asked.vma_name_addr = reinterpret_cast<uint64_t>(path);
   asked.vma_name_size = static_cast<uint32_t>(path_size);
-  path[0] = '\0';
+  if (path != nullptr) path[0] = '\0';
   if (syscall(SYS_ioctl, maps_fd.load(), kProcmapQuery, &asked) != 0) {
     if (errno != ENAMETOOLONG) return false;
     asked.vma_name_addr = 0;
     asked.vma_name_size = 0;
     if (syscall(SYS_ioctl, maps_fd.load(), kProcmapQuery, &asked) != 0) return false;
   }
-  if (path[0] != '/') path[0] = '\0';
+  if (path != nullptr && path[0] != '/') path[0] = '\0';
   *found = {to_region(asked), static_cast<size_t>(asked.vma_page_size)};
   return true;
 }
@@ -76,8 +76,8 @@ bool look_through_text(uintptr_t address, Behind* found, char* path, size_t path
   // Of its own, if one can be had: somebody may have closed ours.
   const long own = syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
   const int fd = own >= 0 ? static_cast<int>(own) : maps_fd.load();
-  char line[512];
-  char block[2048];
+  char line[320];
+  char block[256];
   size_t held = 0;
   bool over = false;
   bool hit = false;
@@ -102,7 +102,8 @@ bool look_through_text(uintptr_t address, Behind* found, char* path, size_t path
         reading = false;
         hit = parsed.region.range.begin <= address;
         *found = {parsed.region, 0};
-        if (over || !copy_path(parsed.path, path, path_size)) path[0] = '\0';
+        const bool copied = !over && path != nullptr && copy_path(parsed.path, path, path_size);
+        if (!copied && path != nullptr) path[0] = '\0';
       }
       held = 0;
       over = false;
@@ -232,6 +233,8 @@ bool move(Range from, uintptr_t to) {
 uintptr_t duplicate(uintptr_t page, size_t length) {
   return remap_raw(page, 0, length, MREMAP_MAYMOVE, 0);
 }
+
+void unlock(Range pages) { syscall(SYS_munlock, pages.begin, pages.size()); }
 
 bool evict(Range pages, uintptr_t to) {
   return remap_raw(pages.begin, pages.size(), pages.size(),

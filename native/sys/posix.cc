@@ -1,4 +1,5 @@
 // The calls that Linux and macOS share. Knows POSIX only.
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -113,6 +114,8 @@ Result<size_t> copy_through_pipe(void* to, const void* from, size_t length) {
   close(ends[1]);
   return {done, error, syscall};
 }
+
+void* find_symbol(const char* name) { return dlsym(RTLD_DEFAULT, name); }
 
 #ifdef CLOCK_MONOTONIC_COARSE
 constexpr clockid_t kCoarseClock = CLOCK_MONOTONIC_COARSE;

@@ -124,6 +124,9 @@ Status allocate_file(int fd, uint64_t size);
 // pread(2) until length bytes or the end of the file. Blocks.
 Result<size_t> read_file(int fd, uint64_t offset, void* target, size_t length);
 
+// A function of this process by its name, or null: dlsym(3).
+[[nodiscard]] void* find_symbol(const char* name);
+
 [[nodiscard]] uint64_t monotonic_ms();
 
 }  // namespace memmap::sys

@@ -22,7 +22,7 @@ const right = {
   residency: [base, P, bytes],
   copyOut: [base, 0, bytes], copyOutAsync: [base, 0, bytes],
   copyIn: [base, 0, bytes], copyInAsync: [base, 0, bytes],
-  detach: [base, P], view: [base, 0, P],
+  detach: [base, P], view: [base, 0, P], sharedView: [base, 0, P],
   grow: [base, 4 * P, 8 * P, true],
   remap: [7, base, 4 * P, 4 * P, 1, 0, ids],
   regions: [base, P],

@@ -59,7 +59,7 @@ const shapes = {
   residency: [place, length, bytes],
   copyOut: [place, length, bytes], copyOutAsync: [place, length, bytes],
   copyIn: [place, length, bytes], copyInAsync: [place, length, bytes],
-  view: [place, length, length],
+  view: [place, length, length], sharedView: [place, length, length],
   grow: [place, length, fc.constantFrom(0, 1, P, 2 * P, 4 * P, 9 * P, 2 ** 47, 2 ** 62), flag],
   remap: [owner, place, length, fc.constantFrom(0, P, 2 * P, 4 * P, 2 ** 47), fc.integer({ min: 0, max: 9 }), place, owners],
   loadFile: [number, number, place, length],
@@ -87,6 +87,7 @@ function run({ name, args, spoil }) {
   }
   if (typeof answer === 'number' && answer >= P && ['map', 'grow', 'remap'].includes(name)) bases.push(answer);
   if (answer instanceof Uint8Array) views.push(answer);
+  if (answer instanceof SharedArrayBuffer) views.push(new Uint8Array(answer));
   return answer;
 }
 
