@@ -29,11 +29,6 @@ const present = (details: ErrorDetails): ErrorDetails =>
 const withHint = (message: string, hint: string | undefined): string =>
   hint === undefined ? message : `${message} (${hint})`;
 
-interface OwnWords {
-  readonly code: string;
-  readonly message: string;
-}
-
 /**
  * A system call failed. `code` is the kernel's word (`'ENOMEM'`), `errno` its negative number and
  * `syscall` the call that said it, as in Node's own errors; source: errno(3), `node:util`
@@ -59,7 +54,11 @@ export class MapError extends Error {
   /** What to do about it. */
   declare readonly hint?: string;
 
-  constructor(errno: number, syscall: string, details: ErrorDetails & Partial<OwnWords> = {}) {
+  constructor(
+    errno: number,
+    syscall: string,
+    details: ErrorDetails & { code?: string; message?: string } = {},
+  ) {
     const [code, text] = getSystemErrorMap().get(errno) ?? [`errno ${String(-errno)}`, 'unknown'];
     const where = details.path === undefined ? '' : ` '${details.path}'`;
     super(details.message ?? withHint(`${code}: ${text}, ${syscall}${where}`, details.hint));

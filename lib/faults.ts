@@ -5,6 +5,7 @@ import { isMainThread } from 'node:worker_threads';
 import { FAULT_KINDS, check, checkLater, faultAt, knowMappings, native } from './binding.js';
 import { during } from './chunks.js';
 import { FaultError, type FaultKind } from './errors.js';
+import { inHome } from './home.js';
 import type { Mapping } from './mapping.js';
 import { type MappingRecord, type Untold, firstOwner, registry } from './record.js';
 
@@ -36,6 +37,10 @@ export interface FaultRecord {
 const SIGBUS = process.getBuiltinModule('node:os').constants.signals.SIGBUS;
 
 const ROW = 8;
+
+const deliver = (): void => {
+  inHome(collectFaults);
+};
 
 /** Brings the records of what has happened until now to their mappings, and sees that they are told. */
 export function collectFaults(): void {
@@ -73,7 +78,9 @@ function enter(row: Float64Array): void {
   // Held until it has been told: a Mapping that is collected could not be.
   owner.hold();
   untold.add(owner);
-  process.nextTick(tell, owner);
+  inHome(() => {
+    process.nextTick(tell, owner);
+  });
 }
 
 /** Whose faults wait for the next turn. */
@@ -82,8 +89,10 @@ const untold = new Set<MappingRecord>();
 const endOf = (record: MappingRecord): number => record.address + record.length;
 
 function raise(error: Error): void {
-  process.nextTick(() => {
-    throw error;
+  inHome(() => {
+    process.nextTick(() => {
+      throw error;
+    });
   });
 }
 
@@ -145,7 +154,9 @@ let started = false;
 export function startGuard(): void {
   if (started) return;
   started = true;
-  check(native.startGuard(firstOwner, collectFaults));
+  inHome(() => {
+    check(native.startGuard(firstOwner, deliver));
+  });
   // Node's own listeners for these events come first, and set the handler of a signal or reset it.
   process.on('newListener', reinstall);
   process.on('removeListener', reinstall);
@@ -155,8 +166,7 @@ export function startGuard(): void {
 }
 
 function reinstall(event: string | symbol): void {
-  if (event === 'SIGBUS' || event === 'SIGSEGV')
-    check(native.startGuard(firstOwner, collectFaults));
+  if (event === 'SIGBUS' || event === 'SIGSEGV') check(native.startGuard(firstOwner, deliver));
 }
 
 /** What a listener does may need the loop once more, and may meet the next fault. */
@@ -166,15 +176,12 @@ function collectBeforeExit(): void {
 }
 
 function tellAtExit(): void {
-  collectFaults();
-  const unheard: FaultError[] = [];
-  for (const record of [...untold]) {
-    const mapping = record.owner;
-    for (const { fault, claimed } of taken(record)) {
-      const error = errorOf(fault, record, mapping);
-      if (mapping !== undefined && mapping.listenerCount('fault') > 0) mapping.emit('fault', error);
-      else if (!claimed) unheard.push(error);
-    }
+  const unheard: unknown[] = [];
+  // A listener may meet the next fault.
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    collectFaults();
+    if (untold.size === 0) break;
+    for (const record of [...untold]) tellLast(record, unheard);
   }
   // Calls that never ended: what they would have thrown.
   for (const { record, met } of openCalls) {
@@ -184,8 +191,25 @@ function tellAtExit(): void {
   for (const error of unheard) failAtExit(error);
 }
 
+const MOST_ROUNDS = 100;
+
+function tellLast(record: MappingRecord, unheard: unknown[]): void {
+  const mapping = record.owner;
+  for (const { fault, claimed } of taken(record)) {
+    const error = errorOf(fault, record, mapping);
+    const listened = mapping !== undefined && mapping.listenerCount('fault') > 0;
+    if (!listened && !claimed) unheard.push(error);
+    if (!listened) continue;
+    try {
+      mapping.emit('fault', error);
+    } catch (thrown) {
+      unheard.push(thrown);
+    }
+  }
+}
+
 /** Thrown here it would keep the listeners of 'exit' that come later from being called. */
-function failAtExit(error: FaultError): void {
+function failAtExit(error: unknown): void {
   if (!isMainThread) throw error;
   const events: NodeJS.EventEmitter = process;
   if (events.emit('uncaughtException', error, 'uncaughtException')) return;

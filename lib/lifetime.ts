@@ -2,6 +2,7 @@
 // then only weakly: most are unmapped by hand within that turn and never cost a weak handle.
 import { isOutOfRoom, native } from './binding.js';
 import { collectFaults } from './faults.js';
+import { inHome } from './home.js';
 import type { Mapping } from './mapping.js';
 import { type MappingRecord, registry } from './record.js';
 
@@ -108,8 +109,10 @@ export function withRoom<Answer>(call: () => Answer): Answer {
 /** Retired ranges are given back when their time has come, also in a program that maps no more. */
 export function reapLater(): void {
   if (reaper !== undefined) return;
-  reaper = setTimeout(() => {
-    reaper = undefined;
-    if (Number(native.reap(false)) > 0) reapLater();
-  }, REAP_MS).unref();
+  inHome(() => {
+    reaper = setTimeout(() => {
+      reaper = undefined;
+      if (Number(native.reap(false)) > 0) reapLater();
+    }, REAP_MS).unref();
+  });
 }
