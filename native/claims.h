@@ -35,9 +35,9 @@ struct Claim {
   bool viewed = false;       // an ArrayBuffer over it was handed out at some time
   bool guarded = false;      // faults under its views are mended
   bool anonymous = false;    // no file is behind it
-  bool holed = false;        // advice made some pages unreadable, and only trying tells which
   bool safe = false;         // it cannot fault while it is writable
   int protection = kMixedProtection;
+  Range holed;             // advice made some of these unreadable; only trying tells which
   Watch* watch = nullptr;  // guarded, and viewed
   View* views = nullptr;   // those whose ArrayBuffer is still attached, as far as we know
 };

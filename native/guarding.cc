@@ -60,8 +60,8 @@ uintptr_t first_unreadable(const Claim& claim, Range bytes) {
   const bool mixed = claim.protection == kMixedProtection;
   if (mixed) static_cast<void>(sys::regions(pages, visit, &found).ok());
   char byte = 0;
-  for (uintptr_t at = pages.begin; claim.holed && found == 0 && at < pages.end;
-       at += sys::page_size()) {
+  const Range doubtful = pages.intersect(claim.holed);
+  for (uintptr_t at = doubtful.begin; found == 0 && at < doubtful.end; at += sys::page_size()) {
     if (!sys::copy(&byte, reinterpret_cast<void*>(at), 1, true).ok()) found = at;
   }
   return found;

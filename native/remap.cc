@@ -102,6 +102,10 @@ Moved move_to(Range from, const RemapRequest& request, Readers readers) {
 
 namespace {
 
+Range moved_by(Range range, uintptr_t distance) {
+  return range.empty() ? range : Range{range.begin + distance, range.end + distance};
+}
+
 // The watch of pages that are somewhere else or longer now. Null: there is none any more.
 Watch* hand_on(Watch* watch, Range pages, bool stayed) {
   if (watch != nullptr && stayed) {
@@ -146,6 +150,7 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
   }
   shaped.pages = {grown.at, grown.at + length};
   shaped.watch = hand_on(shaped.watch, shaped.pages, stayed);
+  shaped.holed = moved_by(shaped.holed, grown.at - pages.begin);
   shaped.viewed = stayed && shaped.viewed;
   books::evict_stale(claims, shaped.pages);
   guarding::watch(claims.add(shaped), environment);
@@ -232,6 +237,7 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   const Range now{moved.at, moved.at + request.new_length};
   placed.pages = now;
   placed.watch = hand_on(watch, now, now.begin == from.begin);
+  placed.holed = moved_by(placed.holed, now.begin - from.begin);
   if (readers.native) {
     const bool stayed = now.begin == from.begin;
     if (!stayed && !moved.left) buffers::leave_zeros(claims, from);

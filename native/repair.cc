@@ -207,27 +207,27 @@ bool is_long_enough(const Piece& piece, const Staged& staged) {
 Outcome restore_piece(Claims& claims, const void* environment, const Piece& found) {
   // Reading the pages in may take a while: without the lock, on a mapping of the same file.
   bool long_enough = false;
+  bool gone = false;
   const Staged staged = [&] {
     const auto lock = claims.lock();
     Claim* claim = claims.at(found.pages.begin);
     const bool same = claim != nullptr && claim->environment == environment &&
                       claim->watch == found.watch && claim->watch->damage.load() == found.damage;
-    if (!same) return Staged{};
+    gone = !same;
+    if (gone) return Staged{};
     watches::Closed closed;
     closed.add(claim->watch);
     const Staged ready = stage(found);
     long_enough = ready.ok() && is_long_enough(found, ready);
     return ready;
   }();
+  if (gone) return {};  // another repair() was first
   if (!staged.ok()) return {Refusal::kNoWayBack, found.pages.begin};
-  if (!long_enough && !sys::populate(staged.pages, false).ok()) {
-    staged.drop();
-    return {Refusal::kFault, found.pages.begin};
-  }
+  const bool there = long_enough || sys::populate(staged.pages, false).ok();
   const auto lock = claims.lock();
   Claim* claim = claims.at(found.pages.begin);
   Piece piece;
-  if (claim == nullptr || claim->watch != found.watch ||
+  if (claim == nullptr || claim->environment != environment || claim->watch != found.watch ||
       !next_piece(*claim, found.pages, found.pages.size(), &piece)) {
     staged.drop();
     return {};
@@ -236,7 +236,8 @@ Outcome restore_piece(Claims& claims, const void* environment, const Piece& foun
   closed.add(claim->watch);
   const bool same = piece.damage == found.damage && piece.pages.begin == found.pages.begin &&
                     piece.pages.end == found.pages.end && piece.state.bits == found.state.bits;
-  const Outcome done = same ? give_back(piece, staged) : Outcome();
+  Outcome done;
+  if (same) done = there ? give_back(piece, staged) : Outcome(Refusal::kFault, found.pages.begin);
   if (!same || !done.ok()) staged.drop();
   return done;
 }

@@ -18,6 +18,7 @@ namespace {
 
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 constexpr int kGuardInstall = 102;  // Linux 6.13: the pages can no longer be read
+constexpr int kGuardRemove = 103;
 
 // Advice that only hints; any other may throw away what a private page alone holds.
 bool throws_away(int advice) {
@@ -83,10 +84,19 @@ void change(Claims& claims, Range pages, bool discardable) {
   }
 }
 
-void mark_holed(Claims& claims, Range pages) {
+// Guard pages were installed, or removed: where some may be.
+void note_holes(Claims& claims, Range pages, bool installed) {
   for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
        claim = claims.at(claim->pages.end)) {
-    claim->holed = true;
+    Range& holed = claim->holed;
+    const Range part = claim->pages.intersect(pages);
+    if (!installed) {
+      if (part.contains(holed)) holed = {};
+    } else if (holed.empty()) {
+      holed = part;
+    } else {
+      holed = {std::min(holed.begin, part.begin), std::max(holed.end, part.end)};
+    }
   }
 }
 
@@ -263,7 +273,7 @@ Outcome advise(Environment& environment, Range pages, int advice) {
     if (!blinded.ok()) return blinded;
   }
   const sys::Status done = sys::advise(pages, advice);
-  if (unreadable) mark_holed(claims, pages);
+  if (unreadable || (advice == kGuardRemove && done.ok())) note_holes(claims, pages, unreadable);
   // Any advice may have changed what kind of memory it is.
   if (!pages.empty()) change(claims, pages, !unreadable);
   return done;
