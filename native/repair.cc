@@ -63,11 +63,23 @@ bool has_anchor(Damage& damage, Range pages) {
   return damage.anchor != 0 && damage.anchor_of <= pages.begin;
 }
 
+// Where the kernel shows nothing twice (huge pages), the file can still be opened by its name.
+Staged stage_by_name(Damage& damage, Range pages) {
+  uint64_t size = 0;
+  if (!fault_kind::size_now(damage, pages.begin, &size)) return {};
+  const uint64_t offset = fault_kind::offset_of(damage, pages.begin);
+  const size_t length = pages.size() + damage.unit;
+  const auto mapped = sys::map_named({damage.path, damage.device, damage.inode}, offset, length);
+  if (!mapped.ok()) return {};
+  const Range all{mapped.value, mapped.value + length};
+  return Staged(all, {all.begin, all.end - damage.unit});
+}
+
 Staged stage(const Piece& piece) {
   Damage& damage = *piece.damage;
   const Range pages = piece.pages;
   if (damage.shared) {
-    if (!has_anchor(damage, pages)) return {};
+    if (!has_anchor(damage, pages)) return stage_by_name(damage, pages);
     const size_t before = pages.begin - damage.anchor_of;
     constexpr int kMayMove = 1;
     const size_t length = before + pages.size() + damage.unit;

@@ -115,6 +115,20 @@ Result<size_t> copy_through_pipe(void* to, const void* from, size_t length) {
   return {done, error, syscall};
 }
 
+Result<uintptr_t> map_named(const NamedFile& file, uint64_t offset, size_t length) {
+  constexpr int kFlags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  int fd = open(file.path, O_RDWR | kFlags);
+  if (fd < 0) fd = open(file.path, O_RDONLY | kFlags);
+  if (fd < 0) return {0, errno, "open"};
+  struct stat found {};
+  const bool same = fstat(fd, &found) == 0 && found.st_ino == file.inode &&
+                    static_cast<uint64_t>(found.st_dev) == file.device;
+  const auto mapped = same ? map(0, length, PROT_READ, MAP_SHARED, fd, offset)
+                           : Result<uintptr_t>{0, ESTALE, "open"};
+  close(fd);
+  return mapped;
+}
+
 void* find_symbol(const char* name) { return dlsym(RTLD_DEFAULT, name); }
 
 #ifdef CLOCK_MONOTONIC_COARSE

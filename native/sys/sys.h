@@ -124,6 +124,15 @@ Status allocate_file(int fd, uint64_t size);
 // pread(2) until length bytes or the end of the file. Blocks.
 Result<size_t> read_file(int fd, uint64_t offset, void* target, size_t length);
 
+// Maps a part of the file of that name, shared and for reading, if it still is that very file
+// (ESTALE: it is another one). Writable later where the file may be opened for writing.
+struct NamedFile {
+  const char* path;
+  uint64_t device;
+  uint64_t inode;
+};
+Result<uintptr_t> map_named(const NamedFile& file, uint64_t offset, size_t length);
+
 // A function of this process by its name, or null: dlsym(3).
 [[nodiscard]] void* find_symbol(const char* name);
 
