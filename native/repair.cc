@@ -93,20 +93,23 @@ Staged stage(const Piece& piece) {
   return Staged({}, {begin, begin + pages.size()});
 }
 
-// Private pages left their place among those that were moved away.
-void reserve_again(Range pages) {
-  constexpr int kReservation = MAP_PRIVATE | MAP_ANON | MAP_NORESERVE;
-  static_cast<void>(
-      sys::map_exclusive(pages.begin, pages.size(), PROT_NONE, kReservation, -1, 0).ok());
+// Private pages come back from among those that were moved away. Never a hole there: somebody else
+// could map something in it, which would be unmapped with the rest.
+sys::Status bring_back(Range from, uintptr_t to) {
+  errno = 0;
+  if (!sys::in_signal::evict(from, to)) return {errno, "mremap"};
+  static_cast<void>(sys::in_signal::put_zeros(from, PROT_NONE));
+  return {};
 }
 
 Outcome put_back(const Piece& piece, const Staged& staged) {
   const sys::Status allowed = sys::protect(staged.pages, piece.state.protection());
   if (!allowed.ok()) return allowed;
-  const sys::Status moved = sys::move(staged.pages, piece.pages.begin);
+  const uintptr_t to = piece.pages.begin;
+  const bool shared = piece.damage->shared;
+  const sys::Status moved = shared ? sys::move(staged.pages, to) : bring_back(staged.pages, to);
   if (!moved.ok()) return moved;
-  staged.drop_rest();
-  if (!piece.damage->shared) reserve_again(staged.pages);
+  if (shared) staged.drop_rest();
   piece.damage->set_states(piece.pages, {});
   return {};
 }
