@@ -166,6 +166,8 @@ napi_value grow(Args& args) {
   if (!span.outcome.ok() || !outward({0, length}, sys::page_size(), &grown)) {
     return to_failure(args.env(), sys::Status{ENOMEM, "mremap"});
   }
+  // Shorter is unmap's: it knows who may still be reading what is cut off.
+  if (grown.size() < span.pages.size()) return to_failure(args.env(), {Refusal::kArgument, 2});
   const auto moved = space::grow(args.environment(), span.pages, grown.size(), may_move);
   if (!moved.outcome.ok()) return to_failure(args.env(), moved.outcome);
   return args.number(static_cast<double>(moved.value));
