@@ -53,6 +53,8 @@ export function disown(record: MappingRecord, state: 'replaced' | 'unmapped'): v
 }
 
 function settle(): void {
+  // A Mapping that faulted in its first turn is held until that was told, listeners and all.
+  collectFaults();
   const records = young;
   young = [];
   scheduled = false;
