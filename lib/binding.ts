@@ -110,6 +110,8 @@ interface Native {
   /** Installs the handler, or again where somebody else has; `deliver` is called after a fault. */
   startGuard(owner: number, deliver: () => void): Nothing;
   /** Rows of address, kind, signal, thread, file offset, length, count, Unix milliseconds; each once. */
+  /** Its only element grows with every fault of the process. */
+  posted(): Uint32Array | undefined;
   takeFaults(owner: number): Float64Array | undefined;
   discardStrays(address: number, length: number): Nothing;
   restoreAsync(address: number, length: number): Maybe<Promise<Nothing>>;

@@ -45,6 +45,10 @@ const deliver = (): void => {
 /** Brings the records of what has happened until now to their mappings, and sees that they are told. */
 export function collectFaults(): void {
   if (!started) return;
+  // Every unmap asks: a look at one word is all that it costs where nothing has happened.
+  const count = posted?.[0];
+  if (count !== undefined && count === seen) return;
+  seen = count ?? 0;
   const rows = native.takeFaults(firstOwner);
   if (rows === undefined) return;
   for (let row = 0; row < rows.length; row += ROW) enter(rows.subarray(row, row + ROW));
@@ -72,9 +76,10 @@ function enter(row: Float64Array): void {
     raise(errorOf(fault, undefined, undefined));
     return;
   }
-  owner.faults.push(fault);
-  for (const met of owner.scopes) met.push(fault);
-  if (owner.untold.push({ fault, claimed: owner.scopes.size > 0 }) > 1) return;
+  const { faults, untold: waiting, scopes } = owner.log;
+  faults.push(fault);
+  for (const met of scopes) met.push(fault);
+  if (waiting.push({ fault, claimed: scopes.size > 0 }) > 1) return;
   // Held until it has been told: a Mapping that is collected could not be.
   owner.hold();
   untold.add(owner);
@@ -111,8 +116,8 @@ function tell(record: MappingRecord): void {
 }
 
 function taken(record: MappingRecord): readonly Untold[] {
-  const faults = record.untold;
-  record.untold = [];
+  const faults = record.log.untold;
+  record.log.untold = [];
   if (untold.delete(record)) record.letGo();
   return faults;
 }
@@ -149,11 +154,15 @@ function errorOf(
 }
 
 let started = false;
+let posted: Uint32Array | undefined;
+let seen = 0;
 
 /** Called with the first view of a guarded mapping. */
 export function startGuard(): void {
   if (started) return;
   started = true;
+  posted = native.posted();
+  seen = (posted?.[0] ?? 0) - 1;
   inHome(() => {
     check(native.startGuard(firstOwner, deliver));
   });
@@ -229,7 +238,7 @@ export function callGuarded<Result>(record: MappingRecord, fn: () => Result): Re
   collectFaults();
   const call: GuardedCall = { record, met: [] };
   openCalls.add(call);
-  record.scopes.add(call.met);
+  record.log.scopes.add(call.met);
   let result: Result;
   try {
     result = fn();
@@ -268,7 +277,7 @@ function leave(call: GuardedCall, cause?: unknown): void {
   const [fault] = met;
   const mapping = record.owner;
   if (fault !== undefined) tell(record);
-  record.scopes.delete(met);
+  record.log.scopes.delete(met);
   openCalls.delete(call);
   if (fault === undefined) return;
   const error = errorOf(fault, record, mapping);
@@ -290,7 +299,8 @@ export async function repairMapping(record: MappingRecord): Promise<void> {
   // What happened meanwhile has not been repaired.
   const left = damageOf(record);
   collectFaults();
-  record.faults = left.length === 0 ? [] : record.faults.filter((fault) => touches(fault, left));
+  const { log } = record;
+  log.faults = left.length === 0 ? [] : log.faults.filter((fault) => touches(fault, left));
 }
 
 interface Damaged {

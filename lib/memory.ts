@@ -102,7 +102,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
    */
   get faults(): FaultRecord[] {
     collectFaults();
-    return [...anyOf(this).faults];
+    return [...anyOf(this).log.faults];
   }
 
   /** 'unmapped' and 'replaced' also when only a part of it is: `parts` has the rest. */

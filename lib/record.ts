@@ -42,6 +42,13 @@ export interface Untold {
   readonly claimed: boolean;
 }
 
+/** Faults since it was mapped or repaired; those that nobody was told of; the guarded calls. */
+export interface FaultLog {
+  faults: FaultRecord[];
+  untold: Untold[];
+  readonly scopes: Set<FaultRecord[]>;
+}
+
 /** Where a mapping is, in pages, and which of their bytes were asked for. */
 export interface Place {
   /** Kept across fork. */
@@ -81,10 +88,8 @@ export class MappingRecord implements Entry<Mapping> {
   /** Calls on the thread pool that need it, and what the last of them is called. */
   works = 0;
   pending: string | undefined = undefined;
-  /** Faults since it was mapped or repaired; those that nobody was told of; the guarded calls. */
-  faults: FaultRecord[] = [];
-  untold: Untold[] = [];
-  readonly scopes = new Set<FaultRecord[]>();
+  /** Most mappings never need one. */
+  #log: FaultLog | undefined = undefined;
   #holds = 0;
   #held: Mapping | undefined = undefined;
   runs: readonly ProtectedRun[] | undefined = undefined;
@@ -101,6 +106,11 @@ export class MappingRecord implements Entry<Mapping> {
     this.inherit = inherit;
     this.guarded = guarded;
     this.ownerId = ownerId ?? ++lastOwner;
+  }
+
+  /** What is known of its faults. */
+  get log(): FaultLog {
+    return (this.#log ??= { faults: [], untold: [], scopes: new Set() });
   }
 
   get owner(): Mapping | undefined {

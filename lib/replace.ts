@@ -101,5 +101,5 @@ function put(record: MappingRecord, contents: Contents, place: Place): void {
   check(answer, { address: BigInt(record.address), length: record.length, path: contents.path });
   record.contents = contents;
   record.runs = undefined;
-  record.faults = [];
+  record.log.faults = [];
 }

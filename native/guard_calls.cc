@@ -38,6 +38,19 @@ napi_value start_guard(Args& args) {
   return nullptr;
 }
 
+// posted() -> a Uint32Array over the count of faults in this process; undefined where none may be
+napi_value posted(Args& args) {
+  napi_value buffer = nullptr;
+  napi_value array = nullptr;
+  const napi_status made = napi_create_external_arraybuffer(
+      args.env(), &inbox::posted(), sizeof(uint32_t), nullptr, nullptr, &buffer);
+  if (made != napi_ok ||
+      napi_create_typedarray(args.env(), napi_uint32_array, 1, buffer, 0, &array) != napi_ok) {
+    return nullptr;
+  }
+  return array;
+}
+
 // takeFaults(owner) -> undefined, or rows of [address, kind, signal, thread, offset, length, count,
 // unix ms], each once
 struct Taking {
@@ -168,6 +181,7 @@ napi_value guard_status(Args& args) {
 void add_guard_to(Napi::Object exports, Environment* own) {
   add<enroll>(exports, "enroll", own);
   add<start_guard>(exports, "startGuard", own);
+  add<posted>(exports, "posted", own);
   add<take_faults>(exports, "takeFaults", own);
   add<discard_strays>(exports, "discardStrays", own);
   add<restore_async>(exports, "restoreAsync", own);

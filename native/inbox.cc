@@ -109,10 +109,18 @@ void close(Inbox* inbox) {
   if (function != nullptr) napi_release_threadsafe_function(function, napi_tsfn_abort);
 }
 
+std::atomic<uint32_t>& posted() {
+  static std::atomic<uint32_t> count{0};
+  return count;
+}
+
 bool take(Inbox& inbox) { return inbox.full.exchange(false); }
 
 void post(Inbox& inbox) {
-  if (!inbox.full.exchange(true)) sys::in_signal::ring();
+  // In this order: whoever is rung up finds the count grown.
+  const bool was_full = inbox.full.exchange(true);
+  posted().fetch_add(1);
+  if (!was_full) sys::in_signal::ring();
 }
 
 }  // namespace inbox

@@ -8,6 +8,9 @@
 
 #include <node_api.h>
 
+#include <atomic>
+#include <cstdint>
+
 namespace memmap {
 
 struct Inbox;
@@ -19,6 +22,9 @@ namespace inbox {
 Inbox* make(napi_env env, napi_value deliver);
 // Its environment ends. Letters are no longer brought.
 void close(Inbox* inbox);
+
+// Grows with every letter of the process: who has seen its value need not ask.
+[[nodiscard]] std::atomic<uint32_t>& posted();
 
 // True when there is something to take. What comes from here on rings again.
 bool take(Inbox& inbox);

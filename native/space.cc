@@ -185,9 +185,11 @@ Answer<bool> unmap(Environment& environment, Range pages) {
   if (claim == nullptr) return {{Refusal::kForeign, pages.begin}};
   const bool viewed = claim->viewed || buffers::readable_by_others(pages);
   watches::Closed closed;
-  guarding::close(claims, pages, closed);
-  const Outcome allowed = guarding::check_whole(claims, pages);
-  if (!allowed.ok()) return {allowed};
+  if (claim->watch != nullptr) {
+    closed.add(claim->watch);
+    const Outcome allowed = guarding::check_whole(claims, pages);
+    if (!allowed.ok()) return {allowed};
+  }
   // The kernel first: when it refuses, nothing is lost, not even a view.
   // Regions that the kernel had merged come apart when one between them goes.
   const bool whole = books::is_whole(*claim, pages);
@@ -309,6 +311,9 @@ Answer<Copied> check_copy(Environment& environment, const Copying& copying) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const bool ordinary = claims.first_in(copying.bytes) == nullptr;
+  // Mostly it is one claim, and nobody has a view of it.
+  const Claim* claim = claims.of(&environment, pages);
+  if (claim != nullptr && claim->watch == nullptr) return {{}, {ordinary, false}};
   const Outcome owned = books::verify(claims, environment, pages, nullptr);
   if (!owned.ok()) return {owned};
   const auto use = copying.out ? guarding::Use::kRead : guarding::Use::kWrite;
