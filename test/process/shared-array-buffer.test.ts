@@ -172,3 +172,19 @@ testShared(
   `),
     ),
 );
+
+testShared('the worker that made it has ended: zeros, and the file is released', () =>
+  faultsSurvived(`
+    const path = scratch(4 * PAGE);
+    const code = 'const { parentPort, workerData } = require("node:worker_threads");' +
+      'const { mapFileSync } = require(workerData[0]);' +
+      'parentPort.postMessage(mapFileSync(workerData[1]).sharedArrayBuffer);';
+    const worker = new Worker(code, { eval: true, workerData: [entry, path] });
+    const [[sab]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')]);
+    const bytes = new Uint8Array(sab);
+    assert.deepEqual([bytes.length, bytes[0], bytes[4 * PAGE - 1]], [4 * PAGE, 0, 0]);
+    assert.equal(showsFile(path), false);
+    bytes.fill(1);
+    assert.equal(fs.readFileSync(path)[0], 97);
+  `),
+);
