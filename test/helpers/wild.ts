@@ -35,7 +35,7 @@ static void saw(int signo, uintptr_t address) {
   last_signal = signo;
   last_address = address;
   uintptr_t page = page_to_mend & ~(uintptr_t)4095;
-  if (way == MEND) mprotect((void *)page, 4096, PROT_READ | PROT_WRITE);
+  if (way == MEND) mprotect((void *)page, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE);
   if (way == JUMP) siglongjmp(back, 1);
   if (way == LEAVE) {
     static const char words[] = "the other handler was called\\n";
@@ -63,13 +63,14 @@ static int touch(uintptr_t address, int write_it) {
 // As many regions as this process may have: pages that differ in turn. Then every stride-th page is touched.
 static int at_the_brim(uintptr_t address, uintptr_t stride, int count, int write_it) {
   const size_t size = (size_t)1 << 30;
+  const size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
   char *filler = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (filler == MAP_FAILED) return -1;
   int full = 0;
-  for (size_t at = 4096; at < size - 4096 && !full; at += 8192)
-    full = mprotect(filler + at, 4096, PROT_READ) != 0;
+  for (size_t at = page_size; at < size - page_size && !full; at += 2 * page_size)
+    full = mprotect(filler + at, page_size, PROT_READ) != 0;
   // One more, if there is room for one and not for two.
-  mprotect(filler + size - 4096, 4096, PROT_READ);
+  mprotect(filler + size - page_size, page_size, PROT_READ);
   int sum = 0;
   for (int i = 0; full && i < count; i++) sum += touch(address + i * stride, write_it);
   munmap(filler, size);
