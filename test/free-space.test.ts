@@ -10,12 +10,14 @@ const partsOf = (space: FreeSpace): [number, number][] =>
 /** The same, kept the simplest way there is: one boolean a page. */
 class Naive {
   readonly #pages: boolean[];
+  readonly start: number;
+  readonly end: number;
+  readonly policy: Policy;
 
-  constructor(
-    readonly start: number,
-    readonly end: number,
-    readonly policy: Policy,
-  ) {
+  constructor(start: number, end: number, policy: Policy) {
+    this.start = start;
+    this.end = end;
+    this.policy = policy;
     this.#pages = Array.from({ length: (end - start) / PAGE }, () => true);
   }
 
