@@ -12,6 +12,9 @@ export type { AnonymousSource, FileSource, Source } from './source.js';
 export type { ReplaceOption } from './owned.js';
 export type { Numeric } from './sys.js';
 export type { WriteSource } from './transfer.js';
+export { Reservation, type Segment, reserve } from './reservation.js';
+export type { ReserveOptions } from './reserve-options.js';
+export type { Piece } from './place.js';
 export { registry, type Owner } from './owners.js';
 export type { Drift } from './verify.js';
 export {

@@ -108,7 +108,7 @@ const size = (given: Given, name: string): number | undefined =>
   given[name] === undefined ? undefined : bytes(`options.${name}`, given[name]);
 
 /** Page addresses are exact as numbers; a hint may be any address, the kernel rounds it. */
-function addressOf(given: Given, exclusive: boolean): number {
+export function addressOf(given: Given, exclusive: boolean): number {
   if (given['address'] === undefined) {
     if (!exclusive) return 0;
     throw misuse('ARGUMENT', "placement 'exclusive' needs an address", {
@@ -127,13 +127,13 @@ function addressOf(given: Given, exclusive: boolean): number {
   return Number(address - rest);
 }
 
+/** What 'placement' says. */
+export const isExclusive = (value: unknown): boolean =>
+  value !== undefined &&
+  word('options.placement', value, ['hint', 'exclusive'] as const) === 'exclusive';
+
 function placement(given: Given): Placement {
-  const words = ['hint', 'exclusive'] as const;
-  const where =
-    given['placement'] === undefined
-      ? 'hint'
-      : word('options.placement', given['placement'], words);
-  const exclusive = where === 'exclusive';
+  const exclusive = isExclusive(given['placement']);
   return {
     address: addressOf(given, exclusive),
     exclusive,
