@@ -1,5 +1,6 @@
 // What the classes let the rest of the package do with them. Filled in by mapping.ts and
 // reservation.ts, so that the verbs below the classes need not import them.
+import type { ArenaSpace } from './arena-space.js';
 import type { Mapping } from './mapping.js';
 import type { MappingRecord } from './record.js';
 import type { Reserve } from './reserve.js';
@@ -13,6 +14,8 @@ interface Inside {
   setParts: (mapping: Mapping, parts: Mapping[]) => void;
   /** The reserve of a Reservation; undefined for any other object. */
   reserveOf: (value: object) => Reserve | undefined;
+  /** The free pages of an Arena; undefined for any other object. */
+  arenaSpaceOf: (value: object) => ArenaSpace | undefined;
 }
 
 const unfilled = (): never => {
@@ -24,4 +27,5 @@ export const inside: Inside = {
   create: unfilled,
   setParts: unfilled,
   reserveOf: () => undefined,
+  arenaSpaceOf: () => undefined,
 };

@@ -4,6 +4,7 @@ import { native } from './binding.js';
 import { type Access, type Protection } from './flags.js';
 import { flags } from './constants.js';
 import type { FaultRecord } from './faults.js';
+import type { Arena } from './arena.js';
 import type { Mapping } from './mapping.js';
 import { misuse } from './errors.js';
 import type { Reservation } from './reservation.js';
@@ -56,8 +57,6 @@ export interface FaultLog {
 export interface Home extends Span {
   /** Names the owner to C++. */
   readonly ownerId: number;
-  /** The Reservation, if somebody can still reach it. */
-  readonly owner: Reservation | undefined;
   readonly state: 'reserved' | 'released';
   /** An arena's: pages were given back; `now` when nobody can be reading them any more. */
   readonly freed: ((span: Span, now: boolean) => void) | undefined;
@@ -221,7 +220,7 @@ export function treatment(
 }
 
 /** Whoever owns a range of addresses. */
-export type Owner = Mapping | Reservation;
+export type Owner = Mapping | Reservation | Arena;
 
 /** What this thread owns. */
 export const registry = new Registry<Owner, MappingRecord, Reserve>();

@@ -1,19 +1,18 @@
 // reserve() and the Reservation class: a range of addresses that is ours, and what is placed in it.
-import { check, isOutOfRoom, native, pageSize } from './binding.js';
-import { flags } from './constants.js';
+import { pageSize } from './binding.js';
 import { misuse } from './errors.js';
 import { collectFaults } from './faults.js';
 import { inside } from './inside.js';
-import { retry, track, untrack } from './lifetime.js';
 import type { Mapping } from './mapping.js';
 import { named, victimsIn } from './owned.js';
 import type { ReplaceOption } from './owned.js';
 import { type Piece, placeOne, placeTogether, readPieces } from './place.js';
-import { nextOwner, registry } from './record.js';
+import { registry } from './record.js';
 import { inUse } from './registry.js';
 import { releaseAll, releasePart } from './release.js';
-import { Reserve } from './reserve.js';
+import type { Reserve } from './reserve.js';
 import { type ReserveOptions, reservePlan } from './reserve-options.js';
+import { makeReserve, releaseReserve } from './reserving.js';
 import { type Source, parseSource } from './source.js';
 import * as validate from './validate.js';
 import { makeSpan } from './views.js';
@@ -176,20 +175,8 @@ export class Reservation {
    * 0 from here on. Doing it again does nothing; ERR_MEMMAP_BUSY while something in it is pinned.
    */
   release(): void {
-    const reserve = anyOf(this);
-    if (reserve.state === 'released') return;
-    collectFaults();
-    const { start, end } = reserve;
-    const entries = registry.entriesIn(start, end);
-    for (const { busy } of entries) if (busy !== undefined) throw inUse(busy);
-    check(native.release(start, end - start));
-    reserve.state = 'released';
-    registry.reserves.remove(reserve);
-    untrack(reserve);
-    const owners = entries.map(({ owner }) => owner);
+    releaseReserve(anyOf(this));
     this.#placed = [];
-    for (const record of entries) releaseAll(record);
-    for (const owner of owners) owner?.emit('unmap');
   }
 
   /** `release`, at the end of a `using` block. */
@@ -253,35 +240,11 @@ function wholePagesOf(start: number, end: number): { start: number; end: number 
  *
  * @example
  * ```js
- * using r = memmap.reserve(2 ** 30, { alignment: 2 ** 21, guardPages: 1 });
+ * const r = memmap.reserve(2 ** 30, { alignment: 2 ** 21, guardPages: 1 });
  * r.address % (2n ** 21n); // 0n
+ * r.release();
  * ```
  */
 export function reserve(length: number | bigint, options?: ReserveOptions): Reservation {
-  const plan = reservePlan(length, options);
-  const { slack, guard, span } = plan;
-  const ownerId = nextOwner();
-  const size = span + 2 * guard + slack;
-  const call = () => native.map(ownerId, plan.address, size, 0, RESERVED, -1, 0, 0, plan.exclusive);
-  const first = call();
-  const base = check(isOutOfRoom(first) ? retry(call) : first, {
-    length: span,
-    address: plan.exclusive ? BigInt(plan.address + guard) : undefined,
-    conflicts: plan.exclusive ? registry.ownersIn(plan.address, plan.address + size) : undefined,
-    hint: 'RLIMIT_AS (ulimit -v) limits the address space, reserved or not',
-  });
-  // Alignment is bought by asking for too much, and what is too much goes back at once.
-  const start = base + ((plan.alignment - ((base + guard) % plan.alignment)) % plan.alignment);
-  const end = start + span + 2 * guard;
-  if (start > base) check(native.unmap(base, start - base));
-  if (end < base + size) check(native.unmap(end, base + size - end));
-  check(native.reserve(start, end - start));
-  const record = new Reserve(ownerId, { start, end }, { start: start + guard, end: end - guard });
-  for (const stale of registry.reserves.overlapping(start, end)) registry.reserves.remove(stale);
-  registry.reserves.insert(record);
-  const reservation = new Reservation(key, record);
-  track(reservation, record);
-  return reservation;
+  return makeReserve(reservePlan(length, options), (record) => new Reservation(key, record));
 }
-
-const RESERVED = flags.bit('MAP_PRIVATE') | flags.bit('MAP_ANON') | flags.bit('MAP_NORESERVE');

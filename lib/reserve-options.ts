@@ -47,8 +47,8 @@ function guardOf(value: unknown): number {
   return bytes('options.guardPages', value) * pageSize;
 }
 
-export function reservePlan(length: unknown, options: unknown): ReservePlan {
-  const span = roundUp(bytes('length', length, 1), pageSize);
+export function reservePlan(length: unknown, options: unknown, name = 'length'): ReservePlan {
+  const span = roundUp(bytes(name, length, 1), pageSize);
   const given = read('options', options, OPTIONS);
   const alignment = alignmentOf('options.alignment', given.alignment);
   const exclusive = isExclusive(given.placement);
@@ -57,7 +57,7 @@ export function reservePlan(length: unknown, options: unknown): ReservePlan {
   const total = span + 2 * guard + alignment;
   if (total > LONGEST) {
     throw misuse('RANGE', `no address space has ${String(total)} bytes`, {
-      argument: 'length',
+      argument: name,
       length: span,
     });
   }

@@ -1,5 +1,6 @@
-// The registry's record of one reservation: where it is. Must never hold its Reservation once that is
-// older than a turn of the event loop.
+// The registry's record of one reservation or arena: where it is. Must never hold the object once
+// that is older than a turn of the event loop.
+import type { Arena } from './arena.js';
 import type { Span } from './page.js';
 import type { Home } from './record.js';
 import type { Entry } from './registry.js';
@@ -8,7 +9,7 @@ import { native } from './binding.js';
 
 //   start      inner.start                        inner.end      end
 //     |  guard  |  what things can be placed in      |   guard   |
-export class Reserve implements Home, Entry<Reservation> {
+export class Reserve implements Home, Entry<Reservation | Arena> {
   readonly ownerId: number;
   readonly start: number;
   readonly end: number;
@@ -25,10 +26,10 @@ export class Reserve implements Home, Entry<Reservation> {
     this.inner = inner;
   }
 
-  get owner(): Reservation | undefined {
-    const held = this.strong as Reservation | undefined;
+  get owner(): Reservation | Arena | undefined {
+    const held = this.strong as Reservation | Arena | undefined;
     if (held !== undefined || this.weak < 0) return held;
-    return native.strengthen(this.weak) as Reservation | undefined;
+    return native.strengthen(this.weak) as Reservation | Arena | undefined;
   }
 
   /** What lies in it may be in use; the pages that are its own never are. */
