@@ -47,9 +47,12 @@ function load({ path, alignment, segments, span }) {
   const image = reserve(span, { alignment });
   for (const { offset, fileOffset, fileLength, dataEnd, zeroEnd, protection } of segments) {
     const isWritable = protection === 'rw-';
-    const access = isWritable ? 'copy-on-write' : 'read';
-    const source = { file: path, offset: fileOffset, length: fileLength, access };
-    const mapping = image.place(offset, source);
+    const mapping = image.place(offset, {
+      file: path,
+      offset: fileOffset,
+      length: fileLength,
+      access: isWritable ? 'copy-on-write' : 'read',
+    });
     if (!isWritable) {
       mapping.protect(PROTECTIONS[protection]);
       continue;

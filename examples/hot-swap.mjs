@@ -59,7 +59,7 @@ function work({ shared, state, reader }) {
   const words = new Uint32Array(shared);
   const result = nothing();
   const again = (record) => versionOf(words, record) || again(record);
-  while (Atomics.load(state, 0) === 0) {
+  while (!Atomics.load(state, 0)) {
     readIndex(words, result, again);
     Atomics.add(state, reader, 1);
   }

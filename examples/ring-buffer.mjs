@@ -25,6 +25,7 @@ class Ring {
     const file = openSync(join(folder, 'ring'), 'w+');
     rmSync(folder, { recursive: true });
     ftruncateSync(file, size);
+    /** @type {import('memmap').Source} */
     const source = { file, length: size, access: 'read-write' };
     this.#reservation = reserve(2 * size);
     this.#reservation.placeAll([
