@@ -24,7 +24,7 @@ interface Gap {
 }
 
 /** The parts of [start, end) that none of `items` covers; both ascending. */
-function uncovered(start: number, end: number, items: readonly Gap[]): Gap[] {
+export function uncovered(start: number, end: number, items: readonly Gap[]): Gap[] {
   const found: Gap[] = [];
   let at = start;
   for (const item of items) {

@@ -29,6 +29,8 @@ Outcome verify(Claims& claims, Environment& environment, Range pages, const Args
     } else {
       if (claim->environment != &environment) return {Refusal::kForeign, at};
       if (owners != nullptr && !owners->has(claim->owner)) return {Refusal::kUnnamed, at};
+      // Nothing is there that a call could be about.
+      if (owners == nullptr && claim->vacant) return {Refusal::kPlaced, at};
     }
     at = claim->pages.end;
   }

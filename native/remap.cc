@@ -186,7 +186,8 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   if (source == nullptr) return {{Refusal::kForeign, from.begin}};
   if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, from.begin, "mremap"}};
   const bool leaves = request.old_length != 0 && (request.flags & kDontUnmap) == 0;
-  if (leaves && claims.reserve_in(touched) != nullptr) return {{Refusal::kPlaced, from.begin}};
+  if (source->vacant || (leaves && claims.reserve_in(touched) != nullptr))
+    return {{Refusal::kPlaced, from.begin}};
   watches::Closed closed;
   guarding::close(claims, touched, closed);
   const Outcome undamaged = guarding::check_undamaged(claims, source->pages);

@@ -64,7 +64,8 @@ Outcome hold_reserve(Environment& environment, Range pages) {
   const auto lock = claims.lock();
   Claim* claim = claims.of(&environment, pages);
   if (claim == nullptr || !books::is_whole(*claim, pages)) return {Refusal::kForeign, pages.begin};
-  if (claim->protection != PROT_NONE || claims.reserve_in(pages) != nullptr) {
+  const bool used = claim->protection != PROT_NONE || claim->viewed || claim->watch != nullptr;
+  if (used || claims.reserve_in(pages) != nullptr) {
     return {Refusal::kArgument, pages.begin};
   }
   claims.add_reserve({pages, &environment, claim->owner});
