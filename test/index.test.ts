@@ -33,6 +33,7 @@ it('exports what users rely on, and nothing by accident', () => {
     'munlock',
     'munmap',
   ]);
+  expect(Object.keys(memmap.addressSpace).sort()).toEqual(['fragmentation', 'query', 'regions']);
   expect(Object.keys(memmap.registry).sort()).toEqual(['at', 'mappings', 'overlapping', 'verify']);
 });
 
