@@ -117,7 +117,7 @@ export class Arena {
 
   /** `release`, at the end of a `using` block. */
   [Symbol.dispose](): void {
-    this.release();
+    releaseReserve(reserveOf(this));
   }
 }
 

@@ -14,6 +14,8 @@ interface Inside {
   setParts: (mapping: Mapping, parts: Mapping[]) => void;
   /** The reserve of a Reservation; undefined for any other object. */
   reserveOf: (value: object) => Reserve | undefined;
+  /** What a Reservation keeps: everything that lies in it. */
+  placedIn: (value: object) => Set<Mapping> | undefined;
   /** The free pages of an Arena; undefined for any other object. */
   arenaSpaceOf: (value: object) => ArenaSpace | undefined;
 }
@@ -27,5 +29,6 @@ export const inside: Inside = {
   create: unfilled,
   setParts: unfilled,
   reserveOf: () => undefined,
+  placedIn: () => undefined,
   arenaSpaceOf: () => undefined,
 };

@@ -3,6 +3,7 @@
 import { isOutOfRoom, native } from './binding.js';
 import { collectFaults } from './faults.js';
 import { inHome } from './home.js';
+import { inside } from './inside.js';
 import type { Mapping } from './mapping.js';
 import { MappingRecord, registry } from './record.js';
 import { Reserve } from './reserve.js';
@@ -37,6 +38,17 @@ export function adopt(mapping: Mapping, record: MappingRecord): void {
   }
   registry.insert(record);
   track(mapping, record);
+  keepPlaced(mapping, record);
+}
+
+const placedIn = ({ home }: MappingRecord): Set<Mapping> | undefined => {
+  const owner = home?.owner;
+  return owner === undefined ? undefined : inside.placedIn(owner);
+};
+
+/** A Reservation keeps what lies in it, however it came there. */
+export function keepPlaced(mapping: Mapping, record: MappingRecord): void {
+  if (record.home !== undefined) placedIn(record)?.add(mapping);
 }
 
 /** Holds an object for a turn, and sees to it that what it owns goes when it is collected. */
@@ -53,6 +65,10 @@ export function track(object: object, record: Tracked): void {
 
 /** Takes a record out of the registry: its pages are gone, or somebody else's now. */
 export function disown(record: MappingRecord, state: 'replaced' | 'unmapped'): void {
+  if (record.home !== undefined) {
+    const { owner } = record;
+    if (owner !== undefined) placedIn(record)?.delete(owner);
+  }
   registry.remove(record);
   record.state = state;
   untrack(record);

@@ -3,7 +3,7 @@ import { KEEP, check, native, pageSize } from './binding.js';
 import { constants } from './constants.js';
 import { misuse } from './errors.js';
 import { startGuard } from './faults.js';
-import { type OpenFile, statusOf, tooShort, withFileSync } from './file.js';
+import { type OpenFile, statusOf, tooShort, withFileSync, withFilesSync } from './file.js';
 import { inside } from './inside.js';
 import { withRoom } from './lifetime.js';
 import type { Mapping } from './mapping.js';
@@ -38,7 +38,8 @@ export interface ParsedPiece {
 /** Reads the pieces, each property once. */
 export function readPieces(pieces: unknown): ParsedPiece[] {
   if (!Array.isArray(pieces)) throw wrongKind('pieces', 'an array of { offset, source }', pieces);
-  return (pieces as unknown[]).map((piece) => {
+  // Not its own map(), which is whatever the caller made of it; holes are undefined.
+  return Array.from(pieces as unknown[], (piece) => {
     if (typeof piece !== 'object' || piece === null) {
       throw wrongKind('pieces', 'an array of { offset, source }', piece);
     }
@@ -148,7 +149,12 @@ export function placeTogether(
   victimsIn: VictimsIn,
 ): Mapping[] {
   for (const { source } of pieces) mustBePlaceable(source);
-  return withFiles(pieces, [], (files) => {
+  const wanted = pieces.map(({ source }) =>
+    source.kind === 'file'
+      ? { file: source.file, writable: source.access === 'read-write' }
+      : undefined,
+  );
+  return withFilesSync(wanted, (files) => {
     const reserve = live();
     const ready = pieces.map((piece, i) => prepare(reserve, piece, files[i]));
     mustBeApart(ready);
@@ -159,21 +165,6 @@ export function placeTogether(
     if (ready.some(({ record }) => record.guarded)) startGuard();
     return ready.map(({ record }) => inside.create(record));
   });
-}
-
-/** Opens the files one inside the other, so that each is closed whatever happens. */
-function withFiles<Result>(
-  pieces: readonly ParsedPiece[],
-  open: readonly (OpenFile | undefined)[],
-  use: (files: readonly (OpenFile | undefined)[]) => Result,
-): Result {
-  const piece = pieces[open.length];
-  if (piece === undefined) return use(open);
-  const { source } = piece;
-  if (source.kind === 'anonymous') return withFiles(pieces, [...open, undefined], use);
-  return withFileSync(source.file, modeOf(source.access), (file) =>
-    withFiles(pieces, [...open, file], use),
-  );
 }
 
 function mustBeApart(ready: readonly Ready[]): void {

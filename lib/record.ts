@@ -55,6 +55,8 @@ export interface FaultLog {
 
 /** The reservation that a mapping lies in: its pages go back there. */
 export interface Home extends Span {
+  /** The Reservation or Arena, if somebody can still reach it. */
+  readonly owner: Reservation | Arena | undefined;
   /** Names the owner to C++. */
   readonly ownerId: number;
   readonly state: 'reserved' | 'released';

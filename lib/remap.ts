@@ -2,7 +2,7 @@
 import { check, isDestroyed, native, pageSize } from './binding.js';
 import { constants } from './constants.js';
 import { inside } from './inside.js';
-import { reapLater, withRoom } from './lifetime.js';
+import { keepPlaced, reapLater, withRoom } from './lifetime.js';
 import type { Mapping } from './mapping.js';
 import {
   type RawRange,
@@ -152,6 +152,7 @@ function settle(
     source.end = to.end;
     registry.insert(source);
     source.setRuns(runs);
+    keepPlaced(owner, source);
     return owner;
   }
   // A source that was also a victim is in parts by now, and one of them is what moved.

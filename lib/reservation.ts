@@ -45,12 +45,12 @@ const key = Symbol('memmap');
  */
 export class Reservation {
   readonly #reserve: Reserve;
-  /** What is placed in it stays for as long as somebody can reach either. */
-  #placed: Mapping[] = [];
-  #pruneAt = 64;
+  /** What lies in it stays for as long as somebody can reach either. */
+  readonly #placed = new Set<Mapping>();
 
   static {
     inside.reserveOf = (value) => (#reserve in value ? value.#reserve : undefined);
+    inside.placedIn = (value) => (#placed in value ? value.#placed : undefined);
   }
 
   /** @internal Reservations are made by `reserve`, not by `new`. */
@@ -89,13 +89,11 @@ export class Reservation {
     const at = validate.bytes('offset', offset);
     const parsed = parseSource(source);
     const names = named(options);
-    const mapping = placeOne(
+    return placeOne(
       () => liveOf(this),
       { offset: at, source: parsed },
       (span) => victimsIn(span, [this, ...names]),
     );
-    this.#keep([mapping]);
-    return mapping;
   }
 
   /**
@@ -104,13 +102,11 @@ export class Reservation {
    */
   placeAll(pieces: readonly Piece[]): Mapping[] {
     const read = readPieces(pieces);
-    const mappings = placeTogether(
+    return placeTogether(
       () => liveOf(this),
       read,
       (span) => victimsIn(span, [this]),
     );
-    this.#keep(mappings);
-    return mappings;
   }
 
   /**
@@ -176,22 +172,11 @@ export class Reservation {
    */
   release(): void {
     releaseReserve(anyOf(this));
-    this.#placed = [];
   }
 
   /** `release`, at the end of a `using` block. */
   [Symbol.dispose](): void {
-    this.release();
-  }
-
-  #keep(mappings: readonly Mapping[]): void {
-    const isLive = (mapping: Mapping): boolean =>
-      mapping.state === 'mapped' || mapping.parts.length > 0;
-    if (this.#placed.length >= this.#pruneAt) {
-      this.#placed = this.#placed.filter(isLive);
-      this.#pruneAt = 2 * Math.max(32, this.#placed.length);
-    }
-    this.#placed.push(...mappings);
+    releaseReserve(anyOf(this));
   }
 }
 

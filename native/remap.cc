@@ -225,6 +225,7 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   placed.views = nullptr;
   placed.watch = nullptr;
   placed.viewed = false;
+  placed.recyclable = false;
   Watch* watch = nullptr;
   if (!stays) {
     buffers::detach(environment, *source, from);

@@ -114,6 +114,7 @@ Claim* recycle(Claims& claims, size_t length) {
   if (oldest.size() != length) return nullptr;
   Claim* claim = quarantined(claims, state.quarantine.front());
   const bool stale = claim == nullptr;
+  if (!stale && reserves::home_of(claims, oldest) != nullptr) return nullptr;
   // Once more: native code that was late may have written there.
   if (!stale && (!claim->recyclable || !sys::advise(oldest, MADV_DONTNEED).ok())) return nullptr;
   state.quarantine.pop_front();
