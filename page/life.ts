@@ -160,13 +160,13 @@ export class Life {
     });
     points.push([this.#width, y(mapped.at(-1) ?? 0)]);
     context.beginPath();
-    area<[number, number]>().curve(curveStepAfter).y0(y(0)).context(context)(points);
+    area().curve(curveStepAfter).y0(y(0)).context(context)(points);
     context.fillStyle = theme.accent;
     context.globalAlpha = 0.16;
     context.fill();
     context.globalAlpha = 1;
     context.beginPath();
-    line<[number, number]>().curve(curveStepAfter).context(context)(points);
+    line().curve(curveStepAfter).context(context)(points);
     context.strokeStyle = theme.accent;
     context.lineWidth = 1.5;
     context.stroke();
