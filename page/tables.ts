@@ -24,10 +24,15 @@ export function drawBiggest(
     .filter((region) => measure(region, by) > 0)
     .sort((a, b) => measure(b, by) - measure(a, by))
     .slice(0, BIGGEST);
+  const most = found[0] ? measure(found[0], by) : 1;
   const rows = found.map((region) => {
+    const bar = element('span', { class: 'share', 'aria-hidden': 'true' });
+    bar.style.width = `${String((100 * measure(region, by)) / most)}%`;
+    bar.style.backgroundColor = theme.owner(region.kind);
     const button = element(
       'button',
       { type: 'button', title: `${hex(region.start)}, ${OWNERS[region.kind].title}` },
+      bar,
       swatch(theme.owner(region.kind)),
       element('span', { class: 'name' }, `${region.certain ? '' : '? '}${region.label}`),
       element('span', { class: 'note mono' }, region.protection),
