@@ -42,7 +42,7 @@ struct Claim {
   bool safe = false;         // it cannot fault while it is writable
   bool vacant = false;       // a reserve's own: inaccessible, nothing is in it
   int protection = kMixedProtection;
-  uint64_t since = 0;      // kQuarantined: when it was
+  uint64_t turn = 0;       // kQuarantined: which entry of the queue is its
   Range holed;             // advice made some of these unreadable; only trying tells which
   Watch* watch = nullptr;  // guarded, and viewed
   View* views = nullptr;   // those whose ArrayBuffer is still attached, as far as we know
