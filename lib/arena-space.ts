@@ -25,8 +25,6 @@ export class ArenaSpace {
   readonly reserve: Reserve;
   readonly policy: Policy;
   readonly alignment: number;
-  /** Names the reserve to C++, for every mapping that is placed in it. */
-  readonly owners: Float64Array;
   readonly #space: FreeSpace;
   #cooling: Cooling[] = [];
 
@@ -34,7 +32,6 @@ export class ArenaSpace {
     this.reserve = reserve;
     this.policy = policy;
     this.alignment = alignment;
-    this.owners = Float64Array.of(reserve.ownerId);
     this.#space = new FreeSpace(reserve.inner.start, reserve.inner.end, policy);
     reserve.freed = (span, now) => {
       this.give(span, now);

@@ -79,9 +79,8 @@ function placeIn(arena: ArenaSpace, call: Call, placement: Placement): Mapping {
       fd,
       offset: pageOffset,
       victims: NOBODY,
-      owners: arena.owners,
+      owners: home.owners,
       keep: KEEP.nothing,
-      details: { path: contents.path, length },
     });
   } catch (error) {
     arena.give({ start, end }, native.vacant(start, span) === true);

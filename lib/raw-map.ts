@@ -166,6 +166,5 @@ export function mapOver(call: RawMap, names: readonly Owner[]): Mapping {
     victims,
     owners: ownersOf(victims, home),
     keep: KEEP.spans,
-    details: { address: range.address, length: Number(range.length) },
   });
 }

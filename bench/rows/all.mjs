@@ -6,6 +6,7 @@ import { gc } from './gc.mjs';
 import { guardIdle } from './guard-idle.mjs';
 import { importing } from './import.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
+import { arena, place, replace } from './place.mjs';
 import { randomRead, safeRead } from './read.mjs';
 import { registry } from './registry.mjs';
 import { regions } from './regions.mjs';
@@ -21,6 +22,9 @@ export const rows = [
   safeRead,
   gc,
   registry,
+  place,
+  replace,
+  arena,
   regions,
   flush,
   fault,
