@@ -182,6 +182,13 @@ const HINTS: Readonly<Record<string, string>> = {
     'the descriptor must be open for reading, and for writing too if the mapping is shared and writable',
 };
 
+/** Of a mapping in a reservation or an arena. */
+export const cannotLeave = (details: ErrorDetails): Error =>
+  misuse('UNSUPPORTED', 'what lies in a reservation or an arena can neither grow nor leave it', {
+    ...details,
+    hint: 'place() it again, longer, or map it elsewhere',
+  });
+
 function toError(failure: Failure, details: ErrorDetails): Error {
   const at = BigInt(failure.at ?? 0);
   switch (failure.refusal) {
@@ -216,11 +223,7 @@ function toError(failure: Failure, details: ErrorDetails): Error {
     case 'fault':
       return faultAt(failure.at ?? 0, details.hint);
     case 'placed':
-      return misuse('UNSUPPORTED', 'what lies in a reservation can neither grow nor leave it', {
-        ...details,
-        address: at,
-        hint: 'place() it again, longer, or map it elsewhere',
-      });
+      return cannotLeave({ ...details, address: at });
     case 'no-way-back':
       return misuse('UNSUPPORTED', 'nothing is left that could show what was mapped there', {
         ...details,

@@ -66,7 +66,10 @@ function prepare(reserve: Reserve, piece: ParsedPiece, file: OpenFile | undefine
 }
 
 type MemorySource = Extract<ParsedSource, { kind: 'anonymous' }>;
-interface FilePiece { source: Extract<ParsedSource, { kind: 'file' }>; offset: number }
+interface FilePiece {
+  source: Extract<ParsedSource, { kind: 'file' }>;
+  offset: number;
+}
 
 function prepareMemory(reserve: Reserve, source: MemorySource, offset: number): Ready {
   const { length, access } = source;

@@ -59,6 +59,7 @@ function contentsOf(
     fileInode: status?.inode ?? -1,
     fileDevice: status?.device ?? -1,
     backing: 'kernel',
+    device: status?.regular === false,
     sealed: isSealed(status, Number(place.offset) + place.length),
   };
 }

@@ -157,6 +157,7 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
     if (done.ok()) claims.isolate(target) = claim;
     return done;
   }
+  claim.haunted = home != nullptr && buffers::readable_by_others(target);
   watches::Closed closed;
   guarding::close(claims, target, closed);
   const Outcome undamaged = guarding::check_whole(claims, target);
