@@ -15,10 +15,13 @@ export type { WriteSource } from './transfer.js';
 export { Reservation, type Segment, reserve } from './reservation.js';
 export type { ReserveOptions } from './reserve-options.js';
 export type { Piece } from './place.js';
-export { addressSpace } from './address-space.js';
 export { Arena, type ArenaOptions, type ArenaStats } from './arena.js';
 export type { Lifetime, Policy } from './free-space.js';
 export { registry, type Owner } from './owners.js';
+export { addressSpace, type ProcessOptions } from './address-space.js';
+export type { Fragmentation } from './fragmentation.js';
+export type { Region, RegionJson, RegionOwner } from './region.js';
+export type { OwnerKind } from './owner-draft.js';
 export type { Drift } from './verify.js';
 export {
   FaultError,

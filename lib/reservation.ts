@@ -1,18 +1,15 @@
 // reserve() and the Reservation class: a range of addresses that is ours, and what is placed in it.
 import { pageSize } from './binding.js';
 import { misuse } from './errors.js';
-import { collectFaults } from './faults.js';
 import { inside } from './inside.js';
 import type { Mapping } from './mapping.js';
 import { named, victimsIn } from './owned.js';
 import type { ReplaceOption } from './owned.js';
 import { type Piece, placeOne, placeTogether, readPieces } from './place.js';
 import { registry } from './record.js';
-import { inUse } from './registry.js';
-import { releaseAll, releasePart } from './release.js';
 import type { Reserve } from './reserve.js';
 import { type ReserveOptions, reservePlan } from './reserve-options.js';
-import { makeReserve, releaseReserve } from './reserving.js';
+import { makeReserve, releaseReserve, vacateReserve } from './reserving.js';
 import { type Source, parseSource } from './source.js';
 import * as validate from './validate.js';
 import { makeSpan } from './views.js';
@@ -112,7 +109,9 @@ export class Reservation {
   /**
    * Gives pages back to the reservation: what was placed there is unmapped, wholly or in part (its
    * `parts` have the rest), and its Buffers have length 0. Pages that native code may still be reading
-   * show zeros for a while before they become inaccessible. Vacant pages stay vacant.
+   * show zeros for a while before they become inaccessible. Vacant pages stay vacant. What native
+   * code has not finished with (`pin` says so) could meet what is placed there next; where an
+   * ArrayBuffer was transferred, placing there is ERR_MEMMAP_BUSY until that is gone.
    */
   vacate(offset: number | bigint, length: number | bigint): void {
     const from = validate.bytes('offset', offset);
@@ -120,19 +119,8 @@ export class Reservation {
     const { inner } = liveOf(this);
     validate.withinReservation({ offset: from, length: size }, inner.end - inner.start);
     if (size === 0) return;
-    collectFaults();
     const start = inner.start + from;
-    const span = wholePagesOf(start, start + size);
-    const entries = registry.entriesIn(span.start, span.end);
-    for (const { busy } of entries) if (busy !== undefined) throw inUse(busy);
-    const owners = entries.map(({ owner }) => owner);
-    for (const record of entries) {
-      const first = Math.max(record.start, span.start);
-      const last = Math.min(record.end, span.end);
-      if (first === record.start && last === record.end) releaseAll(record);
-      else releasePart(record, first, last);
-    }
-    for (const owner of owners) owner?.emit('unmap');
+    vacateReserve(wholePagesOf(start, start + size));
   }
 
   /**

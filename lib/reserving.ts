@@ -3,9 +3,11 @@ import { check, native } from './binding.js';
 import { flags } from './constants.js';
 import { collectFaults } from './faults.js';
 import { track, untrack, withRoom } from './lifetime.js';
-import { type Owner, nextOwner, registry } from './record.js';
+import type { Mapping } from './mapping.js';
+import type { Span } from './page.js';
+import { type MappingRecord, type Owner, nextOwner, registry } from './record.js';
 import { inUse } from './registry.js';
-import { releaseAll } from './release.js';
+import { releaseAll, releasePart } from './release.js';
 import { Reserve } from './reserve.js';
 import type { ReservePlan } from './reserve-options.js';
 
@@ -50,15 +52,39 @@ const inTheWay = (address: number, size: number) => ({
 /** Unmaps everything that lies in it and gives the range back. */
 export function releaseReserve(reserve: Reserve): void {
   if (reserve.state === 'released') return;
-  collectFaults();
   const { start, end } = reserve;
-  const entries = registry.entriesIn(start, end);
-  for (const { busy } of entries) if (busy !== undefined) throw inUse(busy);
+  vacateReserve({ start, end });
+  // A listener may have released it meanwhile.
+  if (registry.reserves.at(start) !== reserve) return;
   check(native.release(start, end - start));
   reserve.state = 'released';
   registry.reserves.remove(reserve);
   untrack(reserve);
-  const owners = entries.map(({ owner }) => owner);
-  for (const record of entries) releaseAll(record);
-  for (const owner of owners) owner?.emit('unmap');
+}
+
+/**
+ * Unmaps what lies in pages of a reservation. Parts of mappings go first: only a part can be refused.
+ * Those that are gone are told so whatever happens.
+ */
+export function vacateReserve(span: Span): void {
+  collectFaults();
+  const entries = registry.entriesIn(span.start, span.end);
+  for (const { busy } of entries) if (busy !== undefined) throw inUse(busy);
+  const isWhole = (record: MappingRecord): boolean =>
+    span.start <= record.start && record.end <= span.end;
+  const gone: (Mapping | undefined)[] = [];
+  try {
+    for (const record of entries.filter((each) => !isWhole(each))) {
+      const { owner } = record;
+      releasePart(record, Math.max(record.start, span.start), Math.min(record.end, span.end));
+      gone.push(owner);
+    }
+    for (const record of entries.filter(isWhole)) {
+      const { owner } = record;
+      releaseAll(record);
+      gone.push(owner);
+    }
+  } finally {
+    for (const owner of gone) owner?.emit('unmap');
+  }
 }

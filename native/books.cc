@@ -26,6 +26,8 @@ Outcome verify(Claims& claims, Environment& environment, Range pages, const Args
       if (owners == nullptr || !is_cooling(claims, environment, *claim, *owners)) {
         return {Refusal::kRetired, at};
       }
+      // What nobody can detach would show what is placed there, and change it.
+      if (buffers::held(claim->pages.intersect(pages))) return {Refusal::kBusy, at};
     } else {
       if (claim->environment != &environment) return {Refusal::kForeign, at};
       if (owners != nullptr && !owners->has(claim->owner)) return {Refusal::kUnnamed, at};

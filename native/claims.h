@@ -42,7 +42,7 @@ struct Claim {
   bool safe = false;         // it cannot fault while it is writable
   bool vacant = false;       // a reserve's own: inaccessible, nothing is in it
   int protection = kMixedProtection;
-  uint64_t since = 0;      // kQuarantined: when it was
+  uint64_t turn = 0;       // kQuarantined: which entry of the queue is its
   Range holed;             // advice made some of these unreadable; only trying tells which
   Watch* watch = nullptr;  // guarded, and viewed
   View* views = nullptr;   // those whose ArrayBuffer is still attached, as far as we know
@@ -73,6 +73,8 @@ class Claims {
   Claim* at(uintptr_t address);
   // The claim that holds all of `pages` and belongs to `environment`, or null.
   Claim* of(const void* environment, Range pages);
+  // The last claim that ends at or below `address`, which no claim holds; or null.
+  Claim* below(uintptr_t address);
   // The first claim that touches `pages`, or null.
   Claim* first_in(Range pages);
 

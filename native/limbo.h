@@ -9,10 +9,10 @@
 
 namespace memmap::buffers {
 
-// From here on the oldest quarantined ranges are given to those who ask for the same.
 struct Quarantined {
   Range pages;
   uint64_t since;
+  uint64_t turn;  // of the claims that are it
 };
 
 // Never destroyed, like Claims.

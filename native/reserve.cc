@@ -68,8 +68,12 @@ Outcome hold_reserve(Environment& environment, Range pages) {
   if (used || claims.reserve_in(pages) != nullptr) {
     return {Refusal::kArgument, pages.begin};
   }
-  claims.add_reserve({pages, &environment, claim->owner});
-  claim->vacant = true;
+  // Whatever it was, it is empty pages now: what commit() will believe of it.
+  const sys::Status emptied = reserves::empty(pages);
+  if (!emptied.ok()) return emptied;
+  const Reserve reserve{pages, &environment, claim->owner};
+  claims.add_reserve(reserve);
+  reserves::vacate(claims, *claim, reserve);
   return {};
 }
 

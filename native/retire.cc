@@ -32,8 +32,9 @@ Limbo& limbo() {
 
 void quarantine(Claim& claim) {
   claim.state = State::kQuarantined;
-  claim.since = sys::monotonic_ms();
-  limbo().quarantine.push_back({claim.pages, claim.since});
+  static uint64_t turns = 0;
+  claim.turn = ++turns;
+  limbo().quarantine.push_back({claim.pages, sys::monotonic_ms(), claim.turn});
   limbo().quarantined_bytes += claim.pages.size();
 }
 
@@ -95,14 +96,16 @@ void release(Claims& claims, Claim& claim) {
 
 namespace {
 
-// The claim of a quarantined range; null where the pages are somebody else's by now.
-Claim* quarantined(Claims& claims, const Quarantined& entry) {
-  const Range pages = entry.pages;
-  Claim* claim = claims.at(pages.begin);
-  const bool same = claim != nullptr && claim->pages.begin == pages.begin &&
-                    claim->pages.end == pages.end && claim->state == State::kQuarantined &&
-                    claim->since == entry.since;
-  return same ? claim : nullptr;
+bool is_waiting(const Claim& claim, const Quarantined& entry) {
+  return claim.state == State::kQuarantined && claim.turn == entry.turn;
+}
+
+// What is still waiting of a quarantined range: parts of it may be somebody else's by now.
+template <typename Visit>
+void each_waiting(Claims& claims, const Quarantined& entry, Visit visit) {
+  claims.each_in(entry.pages, [&](Claim& claim) {
+    if (is_waiting(claim, entry)) visit(claim);
+  });
 }
 
 }  // namespace
@@ -112,8 +115,10 @@ Claim* recycle(Claims& claims, size_t length) {
   if (state.quarantine.size() < kRecycleFrom) return nullptr;
   const Range oldest = state.quarantine.front().pages;
   if (oldest.size() != length) return nullptr;
-  Claim* claim = quarantined(claims, state.quarantine.front());
-  const bool stale = claim == nullptr;
+  Claim* claim = claims.at(oldest.begin);
+  const bool stale = claim == nullptr || claim->pages.begin != oldest.begin ||
+                     claim->pages.end != oldest.end ||
+                     !is_waiting(*claim, state.quarantine.front());
   if (!stale && reserves::home_of(claims, oldest) != nullptr) return nullptr;
   // Once more: native code that was late may have written there.
   if (!stale && (!claim->recyclable || !sys::advise(oldest, MADV_DONTNEED).ok())) return nullptr;
@@ -142,10 +147,11 @@ void reap(Claims& claims, bool all) {
     if (take > 0) --take;
     const Range pages = state.quarantine.front().pages;
     state.quarantined_bytes -= pages.size();
-    Claim* claim = quarantined(claims, state.quarantine.front());
-    const bool placed = claim != nullptr && reserves::home_of(claims, pages) != nullptr;
-    if (placed && !give_back(claims, *claim)) kept.push_back(pages);
-    if (claim != nullptr && !placed) going.push_back(pages);
+    each_waiting(claims, state.quarantine.front(), [&](Claim& claim) {
+      const bool placed = reserves::home_of(claims, claim.pages) != nullptr;
+      if (!placed) going.push_back(claim.pages);
+      if (placed && !give_back(claims, claim)) kept.push_back(claim.pages);
+    });
     state.quarantine.pop_front();
   }
   std::sort(going.begin(), going.end(), [](Range a, Range b) { return a.begin < b.begin; });

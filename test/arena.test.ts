@@ -61,7 +61,7 @@ it('places files and memory, by path and later, side by side', async () => {
   expect(registry.at(a.address + BigInt(12 * pageSize))).toBe(a);
 });
 
-it.each<[ArenaOptions['policy'], number[]]>([
+it.each<[NonNullable<ArenaOptions['policy']>, number[]]>([
   ['first-fit', [0, 8]],
   ['best-fit', [4, 8]],
   ['top-down', [6, 14]],

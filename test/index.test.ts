@@ -33,6 +33,12 @@ it('exports what users rely on, and nothing by accident', () => {
     'munlock',
     'munmap',
   ]);
+  expect(Object.keys(memmap.addressSpace).sort()).toEqual([
+    'arena',
+    'fragmentation',
+    'query',
+    'regions',
+  ]);
   expect(Object.keys(memmap.registry).sort()).toEqual(['at', 'mappings', 'overlapping', 'verify']);
 });
 

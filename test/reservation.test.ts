@@ -104,7 +104,7 @@ describe('reserve()', () => {
   it('is not made by new', () => {
     const Class = Reservation as unknown as new (...args: unknown[]) => unknown;
     expect(refused(() => new Class())).toMatchObject(memmapSays('ARGUMENT'));
-    expect(refused(() => Reservation.prototype.layout.call({} as Reservation))).toMatchObject(
+    expect(refused(() => Reservation.prototype.layout.call({} as never))).toMatchObject(
       memmapSays('ARGUMENT'),
     );
   });

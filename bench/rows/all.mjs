@@ -8,6 +8,7 @@ import { importing } from './import.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
 import { randomRead, safeRead } from './read.mjs';
 import { registry } from './registry.mjs';
+import { regions } from './regions.mjs';
 import { scan, scanReadFile } from './scan.mjs';
 
 export const rows = [
@@ -20,6 +21,7 @@ export const rows = [
   safeRead,
   gc,
   registry,
+  regions,
   flush,
   fault,
   guardIdle,

@@ -234,8 +234,10 @@ testTransfer('a view that was transferred outlives vacate and release, and never
     r.vacate(PAGE, PAGE);
     assert.equal(kept.length, 2 * PAGE);
     assert.equal(kept[PAGE], 0);
-    r.place(PAGE, { file: scratch(PAGE) });
-    assert.equal(kept[PAGE], 97);
+    // Nobody could keep it from reading and writing what is placed there next.
+    const again = { offset: PAGE, source: { file: scratch(PAGE) } };
+    assert.throws(() => r.place(PAGE, again.source), { code: 'ERR_MEMMAP_BUSY' });
+    assert.throws(() => r.placeAll([again]), { code: 'ERR_MEMMAP_BUSY' });
     r.release();
     assert.equal(kept[0] + kept[PAGE], 0);
     kept.fill(1);
