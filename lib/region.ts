@@ -1,6 +1,7 @@
 // One row of a listing, as an object that reads it when it is asked.
 import { inspect } from 'node:util';
 import { flags } from './constants.js';
+import { misuse } from './errors.js';
 import type { Protection } from './flags.js';
 import type { Listing } from './listing.js';
 import type { OwnerKind } from './owner-draft.js';
@@ -83,7 +84,7 @@ export class Region {
 
   /** @internal Regions are made by addressSpace.regions() and query(). */
   constructor(secret: symbol, listing: Listing, row: number) {
-    if (secret !== key) throw new TypeError('a Region is made by addressSpace.regions()');
+    if (secret !== key) throw misuse('ARGUMENT', 'a Region is made by addressSpace, not by new');
     this.#listing = listing;
     this.#row = row;
   }
