@@ -1,8 +1,15 @@
 // The public object of what an address space holds, whoever made it.
+import { createRequire } from 'node:module';
 import type { Fragmentation } from './fragmentation.js';
 import type { ProcessOptions } from './looking.js';
 import type { Region } from './region.js';
-import { listRegions, measureFragmentation, regionAt } from './regions.js';
+import type * as Regions from './regions.js';
+
+let loaded: typeof Regions | undefined;
+
+/** Loaded when somebody looks for the first time: most programs never do. */
+const look = (): typeof Regions =>
+  (loaded ??= createRequire(__filename)('./regions.js') as typeof Regions);
 
 export type { ProcessOptions };
 
@@ -19,7 +26,7 @@ export const addressSpace = {
    * ```
    */
   regions(options?: ProcessOptions): Region[] {
-    return listRegions(options);
+    return look().listRegions(options);
   },
 
   /**
@@ -27,11 +34,11 @@ export const addressSpace = {
    * 6.11 and later (PROCMAP_QUERY); before that the kernel's list is read up to it.
    */
   query(address: number | bigint): Region | undefined {
-    return regionAt(address);
+    return look().regionAt(address);
   },
 
   /** How cut up the address space of a process is, and how much of it is taken. */
   fragmentation(options?: ProcessOptions): Fragmentation {
-    return measureFragmentation(options);
+    return look().measureFragmentation(options);
   },
 } as const;
