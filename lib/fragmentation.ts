@@ -1,6 +1,14 @@
 // How cut up an address space is. Pure: from a survey to numbers.
 import { ACCESS, COLUMNS, CONTINUED, END, MODE, START, type Survey, countOf } from './survey.js';
 
+/** A range of addresses that is free. */
+export interface FreeBlock {
+  /** First address. */
+  readonly address: bigint;
+  /** Bytes. */
+  readonly length: number;
+}
+
 /** How cut up an address space is. */
 export interface Fragmentation {
   /** How many ranges of addresses are free. */
@@ -8,7 +16,7 @@ export interface Fragmentation {
   /** Bytes of address space in them. */
   readonly free: number;
   /** The largest of them. */
-  readonly largestFree: { readonly address: bigint; readonly length: number };
+  readonly largestFree: FreeBlock;
   /** 0 when all that is free is in one piece; towards 1 the smaller its largest piece is. */
   readonly fragmentation: number;
   /** How many regions the kernel has; it merges neighbours that are alike. */

@@ -40,6 +40,16 @@ export interface RegionOwner {
   readonly mapping?: Owner | undefined;
 }
 
+/** An owner as data. */
+export interface OwnerJson {
+  /** What it is for, or who made it. */
+  kind: OwnerKind;
+  /** What people call it. */
+  label: string;
+  /** False where it is a guess. */
+  certain: boolean;
+}
+
 /** A region as data: addresses are hexadecimal, everything else is in bytes. */
 export interface RegionJson {
   /** First address, '0x7f1234560000'. */
@@ -61,7 +71,7 @@ export interface RegionJson {
   /** The file's device, 'major:minor'. */
   device: string;
   /** Who it belongs to. */
-  owner: { kind: OwnerKind; label: string; certain: boolean };
+  owner: OwnerJson;
   /** Bytes in memory. */
   resident?: number;
   /** Bytes in memory that were changed and not written back. */
