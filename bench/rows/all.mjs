@@ -1,6 +1,7 @@
 // Every row, in the order of the table.
 import { fault } from './fault.mjs';
 import { flush } from './flush.mjs';
+import { fragmentation } from './fragmentation.mjs';
 import { gc } from './gc.mjs';
 import { guardIdle } from './guard-idle.mjs';
 import { importing } from './import.mjs';
@@ -24,5 +25,6 @@ export const rows = [
   flush,
   fault,
   guardIdle,
+  fragmentation,
   importing,
 ];
