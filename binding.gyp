@@ -40,6 +40,7 @@
         "native/shared_buffers.cc",
         "native/space.cc",
         "native/spares.cc",
+        "native/survey_calls.cc",
         "native/watches.cc",
         "native/weak.cc",
         "native/sys/posix.cc"
@@ -77,14 +78,14 @@
       },
       "conditions": [
         ["OS=='linux'", {
-          "sources": ["native/sys/linux.cc", "native/sys/linux_signal.cc"],
+          "sources": ["native/sys/linux.cc", "native/sys/linux_signal.cc", "native/sys/linux_survey.cc"],
           "defines": ["_GNU_SOURCE"],
           # nodelete: a worker that alone loaded the addon must not unmap its code when it ends.
           # now: a signal handler must not be the first to ask the loader where a function is.
           "ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now"]
         }],
         ["OS=='mac'", {
-          "sources": ["native/sys/darwin.cc", "native/sys/darwin_signal.cc"],
+          "sources": ["native/sys/darwin.cc", "native/sys/darwin_signal.cc", "native/sys/darwin_survey.cc"],
           "defines": ["_DARWIN_C_SOURCE"]
         }]
       ]

@@ -12,6 +12,7 @@ import {
   misuse,
 } from './errors.js';
 import type { ConstantTable } from './flags.js';
+import type { Survey } from './survey.js';
 
 /** What C++ answers instead of a value. */
 interface Failure {
@@ -122,6 +123,19 @@ interface Native {
   reap(all: boolean): Maybe<number>;
   retired(): Float64Array;
   claimed(): Float64Array;
+  /** A process's regions, as lib/survey.ts reads them. Process 0 is this one, also below. */
+  survey(pid: number): Maybe<Survey>;
+  /** Fills in the row of the region of this process that holds the address, and gives its name. */
+  locate(address: number, row: Float64Array): Maybe<string | undefined>;
+  /** Rows of begin, end, resident, dirty, swapped, huge; NaN where that is not known. */
+  usage(pid: number): Maybe<Float64Array>;
+  /** The same for parts of regions, given as begin, end, begin, end... */
+  pageUsage(pid: number, ranges: Float64Array): Maybe<Float64Array>;
+  /** Pairs of a thread's number and an address in its stack, 0 where that is not known. */
+  threadStacks(pid: number): Maybe<Float64Array>;
+  programPath(pid: number): Maybe<string>;
+  /** The first address that can be mapped; how many regions there may be, 0 for no limit known. */
+  limits(): Float64Array;
   weaken(object: object): number;
   strengthen(handle: number): object | undefined;
   forget(handle: number): void;

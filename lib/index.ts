@@ -13,6 +13,10 @@ export type { ReplaceOption } from './owned.js';
 export type { Numeric } from './sys.js';
 export type { WriteSource } from './transfer.js';
 export { registry, type Owner } from './owners.js';
+export { addressSpace, type ProcessOptions } from './address-space.js';
+export type { Fragmentation } from './fragmentation.js';
+export type { Region, RegionJson, RegionOwner } from './region.js';
+export type { OwnerKind } from './owner-draft.js';
 export type { Drift } from './verify.js';
 export {
   FaultError,

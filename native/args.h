@@ -55,6 +55,12 @@ class Args {
     return static_cast<int>(value);
   }
 
+  // A process id, 0 for this process.
+  int pid(size_t index) {
+    const int value = integer(index);
+    return value < 0 ? fail(index) : value;
+  }
+
   bool boolean(size_t index) {
     bool value = false;
     if (napi_get_value_bool(env_, values_[index], &value) != napi_ok) return fail(index) != 0;

@@ -259,6 +259,7 @@ napi_value claimed(Args& args) {
 void add_to(Napi::Object exports, Environment* own) {
   add_data_to(exports, own);
   add_guard_to(exports, own);
+  add_survey_to(exports, own);
   add<map>(exports, "map", own);
   add<overlay>(exports, "overlay", own);
   add<unmap>(exports, "unmap", own);

@@ -37,6 +37,11 @@ Claim* Claims::of(const void* environment, Range pages) {
   return claim->pages.contains(pages) ? claim : nullptr;
 }
 
+Claim* Claims::below(uintptr_t address) {
+  const auto next = claims_.upper_bound(address);
+  return next == claims_.begin() ? nullptr : &std::prev(next)->second;
+}
+
 Claim* Claims::first_in(Range pages) {
   const auto next = claims_.upper_bound(pages.begin);
   if (next != claims_.begin()) {

@@ -59,6 +59,8 @@ class Claims {
   Claim* at(uintptr_t address);
   // The claim that holds all of `pages` and belongs to `environment`, or null.
   Claim* of(const void* environment, Range pages);
+  // The last claim that ends at or below `address`, which no claim holds; or null.
+  Claim* below(uintptr_t address);
   // The first claim that touches `pages`, or null.
   Claim* first_in(Range pages);
 

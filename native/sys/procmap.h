@@ -45,9 +45,11 @@ inline Region to_region(const ProcmapQuery& query) {
           query.inode};
 }
 
-// One line of the list: a region, and what is left of the line, its path.
+// One line of the list: a region, its device, and what is left of the line, its path.
 struct MapsLine {
   Region region;
+  uint32_t major;
+  uint32_t minor;
   const char* path;
 };
 
@@ -95,6 +97,8 @@ inline bool parse_maps_line(const char* line, MapsLine* found) {
                    mode[3] == 's',
                    offset,
                    inode};
+  found->major = static_cast<uint32_t>(major);
+  found->minor = static_cast<uint32_t>(minor);
   found->path = at;
   return true;
 }
