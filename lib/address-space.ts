@@ -1,8 +1,10 @@
 // The public object of what an address space holds, whoever made it.
 import type { Fragmentation } from './fragmentation.js';
 import type { ProcessOptions } from './looking.js';
+import { ownTrace } from './own-trace.js';
 import type { Region } from './region.js';
 import { listRegions, measureFragmentation, regionAt } from './regions.js';
+import type { Trace } from './trace.js';
 
 export type { ProcessOptions };
 
@@ -33,5 +35,13 @@ export const addressSpace = {
   /** How cut up the address space of a process is, and how much of it is taken. */
   fragmentation(options?: ProcessOptions): Fragmentation {
     return measureFragmentation(options);
+  },
+
+  /**
+   * The calls that mapped and unmapped memory in this process, by whom, from the first instruction
+   * to this moment; undefined unless `memmap run` started it. Linux only.
+   */
+  trace(): Trace | undefined {
+    return ownTrace();
   },
 } as const;
