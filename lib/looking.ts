@@ -31,7 +31,7 @@ export function lookedAt<Answer>(pid: number, answer: Answer): ReturnType<typeof
   // The kernel has two words for it.
   if (code === 'EACCES' || code === 'EPERM') {
     throw new MapError(errnoOf('EPERM'), 'open', {
-      hint: `process ${String(pid)} is another user's, or may not be looked at: as its user or root it works`,
+      hint: `process ${String(pid)} may be looked at by its own user, or with CAP_SYS_PTRACE`,
     });
   }
   return check(answer);

@@ -23,7 +23,9 @@ export function classify(survey: Survey, { program, threads }: ProcessFacts): Dr
       continue;
     }
     const kind = kinds[draft.cell(row, NAME)];
-    if (kind !== undefined) draft.know(row, kind);
+    // A name that V8 gave says that it is V8's, not what for.
+    if (kind === 'v8-heap') draft.guess(row, kind);
+    else if (kind !== undefined) draft.know(row, kind);
   }
   shapes.markStacks(draft, threads);
   shapes.markZeroSegments(draft);

@@ -216,7 +216,8 @@ napi_value page_usage(Args& args) {
     const bool sound = begin >= 0 && end <= kMost && begin <= end && std::fmod(begin, page) == 0 &&
                        std::fmod(end, page) == 0;
     if (!sound) return to_failure(args.env(), {Refusal::kArgument, 1});
-    list.push_back({{static_cast<uintptr_t>(begin), static_cast<uintptr_t>(end)}, 0, sys::kUnknown, 0, 0});
+    list.push_back(
+        {{static_cast<uintptr_t>(begin), static_cast<uintptr_t>(end)}, 0, sys::kUnknown, 0, 0});
   }
   const sys::Status read = sys::usage_of_pages(pid, list.data(), list.size());
   if (!read.ok()) return to_failure(args.env(), Outcome(read));
@@ -252,8 +253,8 @@ napi_value program_path(Args& args) {
 
 // limits() -> [first address that may be mapped, most regions (0: not known)]
 napi_value limits(Args& args) {
-  return args.numbers({static_cast<double>(sys::lowest_address()),
-                       static_cast<double>(sys::region_limit())});
+  return args.numbers(
+      {static_cast<double>(sys::lowest_address()), static_cast<double>(sys::region_limit())});
 }
 
 }  // namespace

@@ -7,6 +7,7 @@ import { importing } from './import.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
 import { randomRead, safeRead } from './read.mjs';
 import { registry } from './registry.mjs';
+import { regions } from './regions.mjs';
 import { scan, scanReadFile } from './scan.mjs';
 
 export const rows = [
@@ -19,6 +20,7 @@ export const rows = [
   safeRead,
   gc,
   registry,
+  regions,
   flush,
   fault,
   guardIdle,

@@ -61,8 +61,8 @@ Status each_line(pid_t pid, const char* file, Visit visit) {
     if (got == 0) return {};
     char* const end = buffer + held + got;
     char* line = buffer;
-    while (char* newline = static_cast<char*>(
-               memchr(line, '\n', static_cast<size_t>(end - line)))) {
+    while (char* newline =
+               static_cast<char*>(memchr(line, '\n', static_cast<size_t>(end - line)))) {
       *newline = '\0';
       if (!visit(line, static_cast<size_t>(newline - line))) return {};
       line = newline + 1;
@@ -136,8 +136,8 @@ Status usage(pid_t pid, UsageVisitor visit, void* context) {
     struct Field {
       const char* name;
       size_t length;
-      uint64_t Usage::* first;
-      uint64_t Usage::* second;
+      uint64_t Usage::*first;
+      uint64_t Usage::*second;
     };
     static constexpr Field kFields[] = {
         {"Rss:", 4, &Usage::resident, nullptr},
