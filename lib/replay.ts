@@ -76,11 +76,13 @@ export class RangeSet {
 }
 
 const MREMAP_DONTUNMAP = 4;
+/** What the helper maps for itself stays, and is nobody else's. */
+const HELPER = /\/memmap-interpose\.so$/;
 
 export interface Replay {
   /** What the calls leave mapped, as far as they tell. */
   readonly explained: RangeSet;
-  /** The most bytes of address space that they held at once, an arena not counted. */
+  /** The most bytes of address space that they held at once, the helper's own and its arena not counted. */
   readonly peak: number;
 }
 
@@ -89,6 +91,7 @@ export function replay(table: TraceTable, order: Uint32Array): Replay {
   const { arena, pageSize } = table;
   const explained = new RangeSet();
   let peak = 0;
+  let own = 0;
   const arenaEnd = arena.start + arena.length;
   const span = (start: number, length: number): [number, number] => [
     start,
@@ -101,14 +104,16 @@ export function replay(table: TraceTable, order: Uint32Array): Replay {
     const [start, end] = span(table.address(index), table.length(index));
     if (call === 'mmap') {
       const isArena = result === arena.start && table.length(index) === arena.length;
-      if (!isArena) explained.add(...span(result, table.length(index)));
+      if (isArena) continue;
+      explained.add(...span(result, table.length(index)));
+      if (HELPER.test(table.library(index))) own += roundUp(table.length(index), pageSize);
     } else if (call === 'munmap') {
       explained.remove(start, end);
     } else if (call === 'mremap') {
       if ((table.flags(index) & MREMAP_DONTUNMAP) === 0) explained.remove(start, end);
       explained.add(...span(result, table.more(index)));
     }
-    peak = Math.max(peak, explained.size);
+    peak = Math.max(peak, explained.size - own);
   }
   // What is unmapped in the arena stays reserved: the kernel goes on listing it.
   explained.add(arena.start, arenaEnd);

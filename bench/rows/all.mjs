@@ -4,6 +4,7 @@ import { flush } from './flush.mjs';
 import { gc } from './gc.mjs';
 import { guardIdle } from './guard-idle.mjs';
 import { importing } from './import.mjs';
+import { interpose } from './interpose.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
 import { randomRead, safeRead } from './read.mjs';
 import { registry } from './registry.mjs';
@@ -25,4 +26,5 @@ export const rows = [
   fault,
   guardIdle,
   importing,
+  interpose,
 ];

@@ -1,6 +1,14 @@
 // What `memmap run` is asked to start: where it is, and why the helper cannot be loaded into it.
 
-import { accessSync, closeSync, constants, openSync, readSync, realpathSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
 
 /** A program that was found, or why there is nothing to run, with the exit code that shells have for it. */

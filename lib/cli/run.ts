@@ -6,7 +6,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pageSize } from '../granularity.js';
 import { tableHead, tableSize } from '../trace-table.js';
-import { CommandError, type Command } from './command.js';
+import type { Command } from './command.js';
 import { findHelper, preload, requirePlatform } from './run-helper.js';
 import { type Life, readChildren, readLife } from './run-life.js';
 import { type RunOptions, parseRun } from './run-options.js';
@@ -55,13 +55,7 @@ interface Ending {
   readonly signal: NodeJS.Signals | null;
 }
 
-const FORWARDED: readonly NodeJS.Signals[] = [
-  'SIGINT',
-  'SIGTERM',
-  'SIGHUP',
-  'SIGQUIT',
-  'SIGUSR2',
-];
+const FORWARDED: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'];
 
 /** The terminal tells its signals to the child as well: it must not hear them twice. */
 const FROM_TERMINAL: ReadonlySet<string> = new Set(['SIGINT', 'SIGQUIT']);
@@ -135,21 +129,23 @@ async function run(argv: string[]): Promise<number> {
     return target.code;
   }
   const folder = mkdtempSync(join(tmpdir(), 'memmap-run-'));
+  let ended: Run;
   try {
-    const ended = await runIn(folder, target.path, options);
+    ended = await runIn(folder, target.path, options);
     const { life, children } = ended;
     if (life === undefined) {
-      throw new CommandError(
-        `${options.command[0]} ${howOf(ended)}, and the helper was never loaded into it: nothing was seen`,
-      );
+      say([
+        `${options.command[0]} ${howOf(ended)}; the helper was never loaded into it, so nothing was seen`,
+      ]);
+    } else {
+      say(summaryOf(life, howOf(ended)));
+      for (const child of children.values()) say(summaryOf(child, 'a child, seen'));
+      writeOutputs(options, life, children);
     }
-    say(summaryOf(life, howOf(ended)));
-    for (const child of children.values()) say(summaryOf(child, 'a child, seen'));
-    await writeOutputs(options, life, children);
-    return await endAs(ended);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+  return endAs(ended);
 }
 
 export const runCommand: Command = {

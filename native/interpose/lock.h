@@ -11,47 +11,52 @@ namespace memmap::interpose {
 class Lock {
  public:
   // False: this thread holds it already, below in the stack, or its holder has not moved for long.
-  // `me`: an address that only this thread has.
-  bool take(const void* me) {
+  bool take(uint32_t thread) {
     uint32_t found = kFree;
-    if (!word_.compare_exchange_strong(found, kHeld, std::memory_order_acquire)) {
-      if (holder_.load(std::memory_order_relaxed) == me || !wait()) return false;
-    }
-    holder_.store(me, std::memory_order_relaxed);
-    return true;
+    if (word_.compare_exchange_strong(found, thread, std::memory_order_acquire)) return true;
+    return (found & ~kAwaited) != thread && wait(thread);
   }
 
   void give() {
-    holder_.store(nullptr, std::memory_order_relaxed);
-    if (word_.exchange(kFree, std::memory_order_release) == kAwaited) raw::futex_wake(&word_);
+    if ((word_.exchange(kFree, std::memory_order_release) & kAwaited) != 0) {
+      raw::futex_wake(&word_);
+    }
   }
 
  private:
+  // Who holds it, in one word: a handler must never find it held by nobody.
   static constexpr uint32_t kFree = 0;
-  static constexpr uint32_t kHeld = 1;
-  static constexpr uint32_t kAwaited = 2;
+  static constexpr uint32_t kAwaited = uint32_t{1} << 31;
   static constexpr int kSpins = 200;
   static constexpr uint64_t kPatience = 50'000'000;  // nanoseconds
 
-  bool wait() {
+  bool wait(uint32_t thread) {
     for (int spin = 0; spin < kSpins; ++spin) {
       uint32_t found = kFree;
       if (word_.load(std::memory_order_relaxed) == kFree &&
-          word_.compare_exchange_weak(found, kHeld, std::memory_order_acquire)) {
+          word_.compare_exchange_weak(found, thread, std::memory_order_acquire)) {
         return true;
       }
     }
     const uint64_t until = raw::now() + kPatience;
-    while (word_.exchange(kAwaited, std::memory_order_acquire) != kFree) {
+    for (;;) {
+      uint32_t found = word_.load(std::memory_order_relaxed);
+      if (found == kFree) {
+        // There may be others who wait.
+        if (word_.compare_exchange_weak(found, thread | kAwaited, std::memory_order_acquire)) {
+          return true;
+        }
+        continue;
+      }
+      const uint32_t awaited = found | kAwaited;
+      if (found != awaited && !word_.compare_exchange_weak(found, awaited)) continue;
       const uint64_t time = raw::now();
       if (time >= until) return false;
-      raw::futex_wait(&word_, kAwaited, until - time);
+      raw::futex_wait(&word_, awaited, until - time);
     }
-    return true;
   }
 
   std::atomic<uint32_t> word_{kFree};
-  std::atomic<const void*> holder_{nullptr};
 };
 
 }  // namespace memmap::interpose

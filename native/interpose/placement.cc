@@ -54,16 +54,18 @@ void give(Range range) {
   if (!with_room([&] { apply(true, range); })) later.push(true, range);
 }
 
-Range take(size_t length) {
+Range take(Header* header, size_t length) {
   uintptr_t begin = 0;
-  with_room([&] {
+  const bool looked = with_room([&] {
     const size_t alignment = length >= kHuge && page < kHuge ? kHuge : page;
     begin = room.find({length, alignment, page, policy});
     if (begin == 0) begin = room.find({length, page, page, policy});
     if (begin == 0) return;
     apply(false, {begin, begin + length});
   });
-  return begin == 0 ? Range{} : Range{begin, begin + length};
+  if (begin != 0) return {begin, begin + length};
+  (looked ? header->full : header->unchecked).fetch_add(1, std::memory_order_relaxed);
+  return {};
 }
 
 // Reserves it again over what is there. False: the kernel would not, and it is as it was.
@@ -161,10 +163,8 @@ Range inside(Range range) {
 namespace {
 
 long map_placed(Header* header, const Request& request, size_t length, bool* placed) {
-  const Range range = take(length);
-  if (range.empty()) {
-    header->full.fetch_add(1, std::memory_order_relaxed);
-  } else {
+  const Range range = take(header, length);
+  if (!range.empty()) {
     const long at = raw::mmap(range.begin, request.length, request.protection,
                               request.flags | MAP_FIXED, request.fd, request.offset);
     *placed = !raw::failed(at);
@@ -213,8 +213,8 @@ long unmap(uintptr_t address, size_t length, bool* placed) {
 namespace {
 
 // Moves into a free range of the arena, over its PROT_NONE pages.
-long move_inside(const Move& move, size_t length, bool* placed) {
-  const Range target = take(length);
+long move_inside(Header* header, const Move& move, size_t length, bool* placed) {
+  const Range target = take(header, length);
   if (target.empty()) return -ENOMEM;
   const long at = raw::mremap(move.address, move.old_length, move.new_length,
                               MREMAP_MAYMOVE | MREMAP_FIXED, target.begin);
@@ -254,7 +254,7 @@ long remap(Header* header, const Move& move, bool* placed) {
   // A copy of a shared mapping: a new one, of no address.
   const bool copies = move.old_length == 0 && !inside(pages_of(move.address, page)).empty();
   if (copies && (move.flags & MREMAP_MAYMOVE) != 0) {
-    const long at = move_inside(move, target.size(), placed);
+    const long at = move_inside(header, move, target.size(), placed);
     return *placed ? at : as_asked();
   }
   if (stays || old_part.empty()) return as_asked();
@@ -265,11 +265,8 @@ long remap(Header* header, const Move& move, bool* placed) {
     return raw::failed(result) ? result : static_cast<long>(move.address);
   }
   if ((move.flags & MREMAP_MAYMOVE) == 0) return as_asked();
-  long at = move_inside(move, target.size(), placed);
-  if (!*placed) {
-    header->full.fetch_add(1, std::memory_order_relaxed);
-    at = as_asked();
-  }
+  long at = move_inside(header, move, target.size(), placed);
+  if (!*placed) at = as_asked();
   if (!raw::failed(at) && at != static_cast<long>(move.address)) refill(old_part);
   return at;
 }

@@ -191,8 +191,6 @@ uint32_t thread_id() {
   return cached_thread;
 }
 
-const void* this_thread() { return &cached_thread; }
-
 Lock* lock() { return here == nullptr ? nullptr : &here->lock; }
 
 namespace {

@@ -15,11 +15,10 @@ Header* table();
 
 // Runs `work` alone. False: it could not be, and was not run.
 Lock* lock();
-[[nodiscard]] const void* this_thread();
 template <typename Work>
 bool alone(Work work) {
   Lock* own = lock();
-  if (own == nullptr || !own->take(this_thread())) return false;
+  if (own == nullptr || !own->take(thread_id())) return false;
   work();
   own->give();
   return true;
