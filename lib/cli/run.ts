@@ -114,8 +114,13 @@ const howOf = ({ code, signal }: Ending): string =>
 /** As the program ended: with its code, or by its signal. */
 async function endAs({ code, signal }: Ending): Promise<number> {
   if (signal === null) return code ?? 1;
+  if (signal !== 'SIGKILL') {
+    // Node ignores some; a listener that goes leaves what the system does by itself.
+    const listener = (): void => undefined;
+    process.on(signal, listener).off(signal, listener);
+  }
   process.kill(process.pid, signal);
-  // A signal comes at once, if it comes: one that this process ignores does not.
+  // It comes at once.
   await new Promise((resolve) => setTimeout(resolve, 1000));
   return 128 + constants.signals[signal];
 }

@@ -10,7 +10,8 @@ namespace memmap::interpose {
 
 class Later {
  public:
-  void push(bool adding, Range range) {
+  // False: there is no room for one more.
+  bool push(bool adding, Range range) {
     for (Slot& slot : slots_) {
       uint32_t free = kFree;
       if (!slot.state.compare_exchange_strong(free, kBusy)) continue;
@@ -18,8 +19,9 @@ class Later {
       slot.range = range;
       slot.state.store(kFull, std::memory_order_release);
       waiting_.fetch_add(1, std::memory_order_release);
-      return;
+      return true;
     }
+    return false;
   }
 
   template <typename Apply>

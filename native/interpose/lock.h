@@ -14,10 +14,12 @@ class Lock {
   bool take(uint32_t thread) {
     uint32_t found = kFree;
     if (word_.compare_exchange_strong(found, thread, std::memory_order_acquire)) return true;
-    return (found & ~kAwaited) != thread && wait(thread);
+    if ((found & ~kAwaited) == thread || stuck_.load(std::memory_order_relaxed)) return false;
+    return wait(thread);
   }
 
   void give() {
+    stuck_.store(false, std::memory_order_relaxed);
     if ((word_.exchange(kFree, std::memory_order_release) & kAwaited) != 0) {
       raw::futex_wake(&word_);
     }
@@ -28,7 +30,7 @@ class Lock {
   static constexpr uint32_t kFree = 0;
   static constexpr uint32_t kAwaited = uint32_t{1} << 31;
   static constexpr int kSpins = 200;
-  static constexpr uint64_t kPatience = 50'000'000;  // nanoseconds
+  static constexpr uint64_t kPatience = 100'000'000;  // nanoseconds
 
   bool wait(uint32_t thread) {
     for (int spin = 0; spin < kSpins; ++spin) {
@@ -51,12 +53,17 @@ class Lock {
       const uint32_t awaited = found | kAwaited;
       if (found != awaited && !word_.compare_exchange_weak(found, awaited)) continue;
       const uint64_t time = raw::now();
-      if (time >= until) return false;
+      if (time >= until) {
+        // Once is enough: until the holder goes on nobody else waits for it.
+        stuck_.store(true, std::memory_order_relaxed);
+        return false;
+      }
       raw::futex_wait(&word_, awaited, until - time);
     }
   }
 
   std::atomic<uint32_t> word_{kFree};
+  std::atomic<bool> stuck_{false};
 };
 
 }  // namespace memmap::interpose

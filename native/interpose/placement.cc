@@ -51,7 +51,12 @@ bool with_room(Work work) {
 
 void give(Range range) {
   if (range.empty()) return;
-  if (!with_room([&] { apply(true, range); })) later.push(true, range);
+  if (!with_room([&] { apply(true, range); })) static_cast<void>(later.push(true, range));
+}
+
+// Somebody maps at an address of his own choice: memory that he holds, if he is right.
+void claim(Range range) {
+  if (!with_room([&] { apply(false, range); })) static_cast<void>(later.push(false, range));
 }
 
 Range take(Header* header, size_t length) {
@@ -186,7 +191,7 @@ long map(Header* header, const Request& request, bool* placed) {
   }
   const bool replaces = (request.flags & MAP_FIXED) != 0 && (request.flags & kNoReplace) == 0;
   const Range part = replaces ? inside(asked) : Range{};
-  if (!part.empty() && !with_room([&] { apply(false, part); })) later.push(false, part);
+  if (!part.empty()) claim(part);
   const long at = raw::mmap(request.address, request.length, request.protection, request.flags,
                             request.fd, request.offset);
   // Whoever holds the range goes on holding it; nobody falls into what may be a hole.
@@ -239,9 +244,7 @@ long remap(Header* header, const Move& move, bool* placed) {
 
   if (fixed) {
     const Range new_part = inside(target);
-    if (!new_part.empty() && !with_room([&] { apply(false, new_part); })) {
-      later.push(false, new_part);
-    }
+    if (!new_part.empty()) claim(new_part);
     const long at = as_asked();
     if (raw::failed(at)) {
       if (!new_part.empty()) plug(new_part);

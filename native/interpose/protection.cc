@@ -15,7 +15,7 @@ namespace {
 constexpr uint32_t kNodes = 1 << 18;
 constexpr uint32_t kFewNodes = 8192;
 
-Protect mode = Protect::kOff;
+std::atomic<Protect> mode{Protect::kOff};
 Ranges owned;
 Range memory;
 Later later;
@@ -35,6 +35,15 @@ void apply(bool adding, Range range) {
   if (overfull.exchange(true)) return;
   Line line;
   line << "more ranges than can be kept: some of memmap's memory is not protected";
+  line.say();
+}
+
+// The books are not right any more: from here on nothing is refused by them.
+void give_up() {
+  Protect refusing = Protect::kRefuse;
+  if (!mode.compare_exchange_strong(refusing, Protect::kReport)) return;
+  Line line;
+  line << "lost count of memmap's memory: from here on calls that hit it are only reported";
   line.say();
 }
 
@@ -62,7 +71,12 @@ const char* name_of(Call call) {
   return "";
 }
 
-void tell(Header* header, const Attempt& attempt) {
+void change(bool adding, Range range) {
+  const bool done = with_set([&] { apply(adding, range); }) || later.push(adding, range);
+  if (!done && !adding) give_up();
+}
+
+void tell(Header* header, const Attempt& attempt, bool refuses) {
   const uint32_t bit = 1U << static_cast<uint32_t>(attempt.call);
   if ((told.fetch_or(bit) & bit) != 0) return;
   const uint16_t library = callers::library_of(header, attempt.caller);
@@ -78,7 +92,7 @@ void tell(Header* header, const Attempt& attempt) {
   line << name_of(attempt.call) << " by " << path << " in thread " << process::thread_id()
        << " hits memory that memmap mapped: ";
   line.hex(attempt.range.begin) << " to ";
-  line.hex(attempt.range.end) << (mode == Protect::kRefuse ? ", refused (EPERM)" : ", reported");
+  line.hex(attempt.range.end) << (refuses ? ", refused (EPERM)" : ", reported");
   line.say();
 }
 
@@ -112,12 +126,12 @@ void add(Range range) {
   uintptr_t high = highest.load();
   while (range.end > high && !highest.compare_exchange_weak(high, range.end)) {
   }
-  if (!with_set([&] { apply(true, range); })) later.push(true, range);
+  change(true, range);
 }
 
 void remove(Range range) {
   if (mode == Protect::kOff || !may_hit(range)) return;
-  if (!with_set([&] { apply(false, range); })) later.push(false, range);
+  change(false, range);
 }
 
 void forget(Range range) { remove(range); }
@@ -129,8 +143,9 @@ Verdict judge(Header* header, const Attempt& attempt) {
     header->unchecked.fetch_add(1, std::memory_order_relaxed);
   }
   if (!hit) return Verdict::kDone;
-  tell(header, attempt);
-  return mode == Protect::kRefuse ? Verdict::kRefused : Verdict::kReported;
+  const bool refuses = mode == Protect::kRefuse;
+  tell(header, attempt, refuses);
+  return refuses ? Verdict::kRefused : Verdict::kReported;
 }
 
 }  // namespace memmap::interpose::protection
