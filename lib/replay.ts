@@ -49,6 +49,7 @@ export class RangeSet {
   }
 
   remove(start: number, end: number): void {
+    if (end <= start) return;
     const from = this.#reach(start);
     let to = from;
     const left: [number, number][] = [];
@@ -66,6 +67,7 @@ export class RangeSet {
   /** Bytes of a range that are in it. */
   within(start: number, end: number): number {
     let sum = 0;
+    if (end <= start) return sum;
     for (let at = this.#reach(start); at < this.#starts.length; at++) {
       const first = this.#starts[at] as number;
       if (first >= end) break;

@@ -148,6 +148,7 @@ bool Ranges::add(Range range) {
 }
 
 bool Ranges::remove(Range range) {
+  if (range.empty()) return true;
   bool whole = true;
   while (const uint32_t node = reach(range)) {
     const Range other = nodes_.at(node).range;

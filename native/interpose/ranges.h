@@ -46,7 +46,7 @@ class Ranges {
   bool add(Range range);
   // False: there was no node left, and more than the range has gone.
   bool remove(Range range);
-  [[nodiscard]] bool overlaps(Range range) const { return reach(range) != 0; }
+  [[nodiscard]] bool overlaps(Range range) const { return !range.empty() && reach(range) != 0; }
   [[nodiscard]] bool empty() const { return root_[kByAddress] == 0; }
   // Where in the set it fits, by the policy; 0: nowhere.
   struct Wanted {

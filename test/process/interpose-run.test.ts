@@ -370,19 +370,19 @@ test('somebody who stops all other threads by signals, as collectors do, is not 
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
-static sem_t stopped; static atomic_int go; static atomic_int end;
-static void on_stop(int s) { (void)s; sem_post(&stopped); while (!atomic_load(&go)) { } }
+static sem_t stopped; static atomic_int stops, resumed, end;
+static void on_stop(int s) { (void)s; int number = atomic_load(&stops); sem_post(&stopped); while (atomic_load(&resumed) < number) { } }
 static void *work(void *p) { while (!atomic_load(&end)) munmap(mmap(0, 65536, 3, 34, -1, 0), 65536); return p; }
 int main(void) {
   pthread_t other; struct sigaction a = {.sa_handler = on_stop};
   sem_init(&stopped, 0, 0); sigaction(SIGUSR1, &a, 0);
   pthread_create(&other, 0, work, 0);
-  for (int i = 0; i < 200; i++) {
-    atomic_store(&go, 0);
+  for (int i = 1; i <= 200; i++) {
+    atomic_store(&stops, i);
     pthread_kill(other, SIGUSR1);
     while (sem_wait(&stopped) != 0) { }
     for (int k = 0; k < 3; k++) munmap(mmap(0, 65536, 3, 34, -1, 0), 65536);
-    atomic_store(&go, 1);
+    atomic_store(&resumed, i);
     usleep(50);
   }
   atomic_store(&end, 1); pthread_join(other, 0); puts("never stuck"); return 0; }
