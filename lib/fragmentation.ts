@@ -67,7 +67,8 @@ export function fragmentationOf(survey: Survey, { lowest, limit, margin }: Bound
     at = Math.max(at, end);
     regions++;
   }
-  const bits = Math.ceil(Math.log2(at));
+  // A process without memory of its own (a zombie, a thread of the kernel) has no space either.
+  const bits = regions === 0 ? 0 : Math.ceil(Math.log2(at));
   const end = Math.max(at, 2 ** bits - margin);
   gap(end);
   return {

@@ -133,20 +133,22 @@ function guessCodeAt(draft: Draft, first: number): number {
   return last;
 }
 
+/** The kernel makes one region of a reservation's end and what V8 holds beside it. */
+const MOST_SLACK = MiB;
+
+const isNearPower = (length: number): boolean =>
+  length - 2 ** Math.floor(Math.log2(length)) <= MOST_SLACK;
+
+//   | r-- | rw- in use | --- the rest of a power of two |
 /** Address space that is held for later: tables and cages. */
 export function guessCages(draft: Draft): void {
   for (let row = 0; row < draft.count; row++) {
     if (!isReserved(draft, row) || draft.length(row) < LEAST_RESERVATION) continue;
-    // What is used of it comes first, in some pieces.
-    const end = draft.end(row);
     let first = row;
     for (let at = row - 1; at >= row - 8 && draft.follows(at + 1); at--) {
       if (!isPlain(draft, at)) break;
-      const length = end - draft.start(at);
-      if (length === powerAtLeast(length)) first = at;
+      if (isNearPower(draft.end(row) - draft.start(at))) first = at;
     }
-    const length = end - draft.start(first);
-    if (length !== powerAtLeast(length)) continue;
     for (let at = first; at <= row; at++) draft.guess(at, 'v8-cage');
   }
 }

@@ -1,12 +1,12 @@
 // One row of a listing, as an object that reads it when it is asked.
-import { basename } from 'node:path';
 import { inspect } from 'node:util';
 import { flags } from './constants.js';
 import type { Protection } from './flags.js';
 import type { Listing } from './listing.js';
 import type { OwnerKind } from './owner-draft.js';
 import type { Owner } from './owners.js';
-import { registry } from './record.js';
+import { shortName } from './owner-names.js';
+import { type MappingRecord, registry } from './record.js';
 import { labelOf } from './region-owner.js';
 import {
   COLUMNS,
@@ -146,7 +146,7 @@ export class Region {
     if (this.#owner !== undefined) return this.#owner;
     const known = HOLDERS[this.#cell(HOLDER)];
     if (known !== undefined) {
-      this.#owner = new HeldBy(known, this.#cell(START), this.#cell(OWNER));
+      this.#owner = new HeldBy(known, this.#cell(OWNER), this);
     } else {
       const { owners, row } = this.#listing.ownerOf(this.#row);
       const [kind, certain] = [owners.kind(row), owners.certain(row)];
@@ -219,26 +219,30 @@ export class Region {
 class HeldBy implements RegionOwner {
   readonly kind: OwnerKind;
   readonly certain = true;
-  readonly #start: number;
   readonly #owner: number;
+  readonly #region: Region;
 
-  constructor(kind: OwnerKind, start: number, owner: number) {
+  constructor(kind: OwnerKind, owner: number, region: Region) {
     this.kind = kind;
-    this.#start = start;
     this.#owner = owner;
+    this.#region = region;
+  }
+
+  get #record(): MappingRecord | undefined {
+    if (this.#owner < 0) return undefined;
+    const record = registry.entryAt(Number(this.#region.start));
+    return record?.ownerId === this.#owner ? record : undefined;
   }
 
   get mapping(): Owner | undefined {
-    const record = this.#owner < 0 ? undefined : registry.entryAt(this.#start);
-    return record?.ownerId === this.#owner ? record.owner : undefined;
+    return this.#record?.owner;
   }
 
   get label(): string {
     if (this.kind !== 'mapping') return this.kind;
     if (this.#owner < 0) return 'another thread’s mapping';
-    const record = registry.entryAt(this.#start);
-    const path = record?.ownerId === this.#owner ? record.contents.path : undefined;
-    return path === undefined ? 'mapping' : basename(path);
+    const name = this.#record?.contents.path ?? this.#region.path;
+    return name === undefined ? 'mapping' : shortName(name);
   }
 }
 

@@ -7,6 +7,7 @@ it('exports what users rely on, and nothing by accident', () => {
     'MapError',
     'MappedMemory',
     'Mapping',
+    'addressSpace',
     'allocationGranularity',
     'configure',
     'constants',
@@ -29,6 +30,7 @@ it('exports what users rely on, and nothing by accident', () => {
     'munlock',
     'munmap',
   ]);
+  expect(Object.keys(memmap.addressSpace).sort()).toEqual(['fragmentation', 'query', 'regions']);
   expect(Object.keys(memmap.registry).sort()).toEqual(['at', 'mappings', 'overlapping', 'verify']);
 });
 

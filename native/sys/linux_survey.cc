@@ -73,17 +73,31 @@ Status each_line(pid_t pid, const char* file, Visit visit) {
   }
 }
 
-bool parse_named(const char* line, size_t length, NamedRegion* found) {
+// A path's newlines are \012 in the list. A path that has those four characters itself looks the
+// same, so that one is read wrong.
+size_t unescape(char* path, size_t length) {
+  char* to = path;
+  for (const char* from = path; from < path + length; ++to) {
+    const bool newline = path + length - from >= 4 && memcmp(from, "\\012", 4) == 0;
+    *to = newline ? '\n' : *from;
+    from += newline ? 4 : 1;
+  }
+  return static_cast<size_t>(to - path);
+}
+
+bool parse_named(char* line, size_t length, NamedRegion* found) {
   MapsLine parsed{};
   if (!parse_maps_line(line, &parsed)) return false;
-  *found = {parsed.region, parsed.major, parsed.minor, parsed.path,
-            static_cast<size_t>(line + length - parsed.path)};
+  const auto head = static_cast<size_t>(parsed.path - line);
+  size_t rest = length - head;
+  if (memchr(parsed.path, '\\', rest) != nullptr) rest = unescape(line + head, rest);
+  *found = {parsed.region, parsed.major, parsed.minor, parsed.path, rest};
   return true;
 }
 
 // The text list, up to the region that holds `address`: as long as the list is.
 Status find_in_text(uintptr_t address, NamedVisitor visit, void* context) {
-  return each_line(0, "maps", [&](const char* line, size_t length) {
+  return each_line(0, "maps", [&](char* line, size_t length) {
     NamedRegion region{};
     if (!parse_named(line, length, &region)) return true;
     if (region.region.range.end <= address) return true;
@@ -95,7 +109,7 @@ Status find_in_text(uintptr_t address, NamedVisitor visit, void* context) {
 }  // namespace
 
 Status survey(pid_t pid, NamedVisitor visit, void* context) {
-  return each_line(pid, "maps", [&](const char* line, size_t length) {
+  return each_line(pid, "maps", [&](char* line, size_t length) {
     NamedRegion region{};
     return !parse_named(line, length, &region) || visit(context, region);
   });

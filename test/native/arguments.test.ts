@@ -32,6 +32,8 @@ const right = {
   enroll: [], startGuard: [0, () => undefined], takeFaults: [0], posted: [], guardStatus: [],
   discardStrays: [base, P], restoreAsync: [base, P], damaged: [base, P],
   reap: [true], retired: [], claimed: [],
+  survey: [0], locate: [base, new Float64Array(9)], usage: [0], pageUsage: [0, Float64Array.of(base, base + P)],
+  threadStacks: [0], programPath: [0], limits: [],
   weaken: [{}], strengthen: [0], forget: [0], keep: [{}],
 };
 const detached = new Uint8Array(8);
@@ -111,7 +113,7 @@ it('memory that is not ours is refused by every call that touches memory', async
       base - P, base + 4 * P, base - 1, // a neighbour, or one byte of one
     ];
     const skipped = new Set(['enroll', 'posted', 'startGuard', 'takeFaults', 'guardStatus', 'map', 'regions', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
-      'claimed', 'weaken', 'strengthen', 'forget', 'keep']);
+      'claimed', 'survey', 'locate', 'usage', 'pageUsage', 'threadStacks', 'programPath', 'limits', 'weaken', 'strengthen', 'forget', 'keep']);
     const odd = [];
     for (const [name, args] of Object.entries(right)) {
       if (skipped.has(name)) continue;
