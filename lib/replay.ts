@@ -79,7 +79,7 @@ export class RangeSet {
 
 const MREMAP_DONTUNMAP = 4;
 /** What the helper maps for itself stays, and is nobody else's. */
-const HELPER = /\/memmap-interpose\.so$/;
+const HELPER = '/memmap-interpose.so';
 
 export interface Replay {
   /** What the calls leave mapped, as far as they tell. */
@@ -108,7 +108,7 @@ export function replay(table: TraceTable, order: Uint32Array): Replay {
       const isArena = result === arena.start && table.length(index) === arena.length;
       if (isArena) continue;
       explained.add(...span(result, table.length(index)));
-      if (HELPER.test(table.library(index))) own += roundUp(table.length(index), pageSize);
+      if (table.library(index).endsWith(HELPER)) own += roundUp(table.length(index), pageSize);
     } else if (call === 'munmap') {
       explained.remove(start, end);
     } else if (call === 'mremap') {

@@ -33,6 +33,8 @@ export class App {
   #theme: Theme = readTheme();
   #frame = 0;
   #frames = 0;
+  /** When everything had been drawn for the first time, in milliseconds since the page was opened. */
+  readonly #loaded: number;
 
   constructor(data: PageData) {
     this.#state = new PageState(data);
@@ -58,6 +60,7 @@ export class App {
     this.#listen();
     this.#resize();
     this.#draw();
+    this.#loaded = performance.now();
   }
 
   #title({ title, pid, command, taken }: PageData): void {
@@ -237,10 +240,13 @@ export class App {
   #drawWindow(): void {
     const { viewport } = this.#map;
     const { start, end } = viewport.addresses;
-    const each = (end - start) / viewport.width;
+    const shown = Math.min(end, this.#state.top) - start;
+    const each = shown / viewport.width;
     const ruler =
       viewport.scale.mode === 'linear' ? `, one pixel is ${bytes(Math.max(1, each))}` : '';
-    byId('window').textContent = `${bytes(end - start)} from ${hex(start)}${ruler}`;
+    const whole = viewport.shown.to - viewport.shown.from > 0.999;
+    const where = whole ? 'everything: ' : `from ${hex(start)}: `;
+    byId('window').textContent = `${where}${bytes(Math.max(0, shown))}${ruler}`;
   }
 
   #drawWords(): void {
@@ -283,6 +289,7 @@ export class App {
       window: [hex(start), hex(end)],
       settled: this.#frame === 0 && !viewport.flying,
       frames: this.#frames,
+      loaded: this.#loaded,
       regions: moment.regions.length,
       mapped: moment.totals.mapped,
       drawn: this.#map.drawn,

@@ -2,7 +2,8 @@
 
 import { hex } from './format.js';
 import type { Hole } from './model.js';
-import { FONT, inView, pixelsOf, type Scene } from './paint.js';
+import { FONT, pixelsOf, type Scene } from './paint.js';
+import { visitInView } from './placed.js';
 
 type Context = CanvasRenderingContext2D;
 
@@ -19,14 +20,16 @@ function roundTicks({ start, end }: Hole, count: number): number[] {
 }
 
 /** For a folded axis, where nothing is round: the starts of regions, as many as there is room for. */
-function regionTicks(scene: Scene): number[] {
-  const { viewport, regions } = scene;
-  const { start, end } = viewport.addresses;
-  const starts = inView(regions, viewport.addresses)
-    .map((region) => region.start)
-    .filter((address) => address >= start && address <= end);
-  if (starts.length < 2) return roundTicks(viewport.addresses, viewport.width / TICK_SPACE);
-  return starts;
+function regionTicks({ viewport, regions }: Scene): number[] {
+  const ticks: number[] = [];
+  let free = -Infinity;
+  visitInView(regions, viewport, ({ start }, left) => {
+    if (left < Math.max(0, free)) return;
+    free = left + TICK_SPACE;
+    ticks.push(start);
+  });
+  if (ticks.length > 1) return ticks;
+  return roundTicks(viewport.addresses, viewport.width / TICK_SPACE);
 }
 
 export function paintAxis(context: Context, scene: Scene): void {
@@ -74,7 +77,7 @@ export function paintMarks(context: Context, scene: Scene): void {
     const [left, right] = pixelsOf(viewport, range);
     if (right < 0 || left > viewport.width) return;
     const width = Math.max(3, right - left);
-    context.globalAlpha = alpha * 0.13;
+    context.globalAlpha = alpha * 0.06;
     context.fillStyle = theme.accent;
     context.fillRect(left, lanes.free.top, width, lanes.height - lanes.free.top);
     context.globalAlpha = alpha;

@@ -79,6 +79,14 @@ function neighbours(what: Hole, state: PageState): Row[] {
     : [below, neighbourRow('Above', state, what.end)];
 }
 
+const GUIDE = [
+  'From left to right lie the addresses, from 0 to the highest that a program can use. Each owner has a band, and a block in it is one region.',
+  'How full a block is shows how much of it is in memory. Addresses cost nothing: only what is filled does.',
+  'Striped blocks allow no access. They are taken, not free: somebody keeps the addresses for later, or as a guard.',
+  'The row “free” is what nobody has mapped, and ★ the largest block that one mapping could still get.',
+  'Point at something to see what it is; click to keep it here; double-click or Z to zoom to it. N and P go from region to region, ? shows all keys.',
+];
+
 /** The panel for a region, for a hole, or for nothing. */
 export function describe(
   what: Region | Hole | undefined,
@@ -86,9 +94,8 @@ export function describe(
   theme: Theme,
 ): (Node | string)[] {
   if (what === undefined) {
-    const text =
-      'Point at something to see what it is; click to keep it here. N and P go from one region to the next.';
-    return [element('h2', {}, 'Details'), element('p', { class: 'note' }, text)];
+    const items = GUIDE.map((text) => element('li', {}, text));
+    return [element('h2', {}, 'How to read this'), element('ul', {}, ...items)];
   }
   if (!isRegion(what)) {
     const isBest = what === state.moment.largest;
@@ -119,10 +126,12 @@ export function describe(
 /** The paragraph and the numbers at the top of the page. */
 export function summarize(state: PageState): (Node | string)[] {
   const { totals, largest: hole } = state.moment;
-  const unknown = state.moment.regions.every(({ resident }) => resident === undefined);
+  const isUnknown = ({ resident }: Region) => resident === undefined;
+  const unknown = state.moment.regions.every(isUnknown);
+  const least = state.moment.regions.some(isUnknown) ? 'At least ' : '';
   const memory = unknown
     ? 'How much of it is in memory is not known.'
-    : `Only ${bytes(totals.resident)} of it (${percent(totals.resident, totals.mapped)}) is in memory, and ${bytes(totals.dirty)} was written.`;
+    : `${least}${bytes(totals.resident)} of it (${percent(totals.resident, totals.mapped)}) is in memory, and ${bytes(totals.dirty)} was written.`;
   const kept =
     totals.inaccessible > 0
       ? ` ${bytes(totals.inaccessible)} allow no access: they are kept so that nobody else gets them, and cost nothing.`

@@ -17,7 +17,8 @@ export function element<Tag extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** The element of the template with this id. */
+/** The element of the template with this id, of the type that the caller knows it has. */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- as querySelector does
 export function byId<Type extends HTMLElement = HTMLElement>(id: string): Type {
   const found = document.getElementById(id);
   if (found === null) throw new Error(`the page has no #${id}`);
@@ -48,4 +49,13 @@ export function prepareCanvas(
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   return context;
+}
+
+/** Makes the contents of an element anew; the button of it that had the focus has it again. */
+export function redrawn(root: HTMLElement, ...contents: (Node | string)[]): void {
+  const buttons = () => [...root.querySelectorAll<HTMLElement>('button')];
+  const active = document.activeElement;
+  const at = active instanceof HTMLElement ? buttons().indexOf(active) : -1;
+  root.replaceChildren(...contents);
+  if (at >= 0) buttons()[at]?.focus({ preventScroll: true });
 }

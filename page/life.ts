@@ -151,7 +151,10 @@ export class Life {
     const { trace, mapped, most, begin, end } = this.#timeline;
     const context = prepareCanvas(this.#chart, { width: this.#width, height: HEIGHT });
     const x = scaleLinear([begin, Math.max(end, begin + 1e-6)], [0, this.#width]);
-    const y = scaleLinear([0, Math.max(1, most)], [HEIGHT - BOTTOM, 14]);
+    // A change of megabytes beside gigabytes that stay would not be seen from zero: then the axis begins later, and says so.
+    const least = mapped.reduce((a, b) => Math.min(a, b), most);
+    const floor = least > most / 2 ? least - (most - least) * 0.15 : 0;
+    const y = scaleLinear([floor, Math.max(floor + 1, most)], [HEIGHT - BOTTOM, 16]);
     // More points than pixels show nothing more.
     const every = Math.max(1, Math.floor(trace.events.length / (2 * this.#width)));
     const points: [number, number][] = [];
@@ -160,13 +163,13 @@ export class Life {
     });
     points.push([this.#width, y(mapped.at(-1) ?? 0)]);
     context.beginPath();
-    area<[number, number]>().curve(curveStepAfter).y0(y(0)).context(context)(points);
+    area().curve(curveStepAfter).y0(y(floor)).context(context)(points);
     context.fillStyle = theme.accent;
     context.globalAlpha = 0.16;
     context.fill();
     context.globalAlpha = 1;
     context.beginPath();
-    line<[number, number]>().curve(curveStepAfter).context(context)(points);
+    line().curve(curveStepAfter).context(context)(points);
     context.strokeStyle = theme.accent;
     context.lineWidth = 1.5;
     context.stroke();
@@ -174,7 +177,8 @@ export class Life {
     context.font = FONT;
     context.fillStyle = theme.faint;
     context.textAlign = 'left';
-    context.fillText(`mapped: at most ${bytes(most)}`, 4, 11);
+    const from = floor > 0 ? `, at least ${bytes(least)}` : '';
+    context.fillText(`bytes mapped: at most ${bytes(most)}${from}`, 4, 11);
     for (const tick of x.ticks(Math.max(2, this.#width / 140)).slice(1)) {
       context.fillText(duration(tick), x(tick) + 3, HEIGHT - 4);
       context.fillRect(x(tick), HEIGHT - BOTTOM, 1, BOTTOM);

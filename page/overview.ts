@@ -11,6 +11,9 @@ export class Overview {
   readonly #canvas: HTMLCanvasElement;
   readonly #state: PageState;
   readonly #viewport: Viewport;
+  readonly #still = document.createElement('canvas');
+  /** What the still picture shows: it is drawn again only when one of these changes. */
+  #drawn: unknown[] = [];
   #width = 1;
 
   constructor(canvas: HTMLCanvasElement, state: PageState, viewport: Viewport) {
@@ -43,17 +46,21 @@ export class Overview {
     viewport.show({ from: start, to: start + size });
   }
 
-  draw(theme: Theme): void {
+  /** Every region: with many of them this takes longer than all the rest. */
+  #drawStill(theme: Theme): void {
+    const { moment, hidden, scales } = this.#state;
     const width = this.#width;
-    const context = prepareCanvas(this.#canvas, { width, height: HEIGHT });
-    const scale = this.#state.scales.folded;
+    const now = [moment, theme.name, width, [...hidden].join()];
+    if (now.every((value, at) => value === this.#drawn[at])) return;
+    this.#drawn = now;
+    const context = prepareCanvas(this.#still, { width, height: HEIGHT });
     context.fillStyle = theme.band;
     context.fillRect(0, 4, width, HEIGHT - 8);
     let last = -1;
-    for (const region of this.#state.moment.regions) {
-      if (this.#state.hidden.has(region.kind)) continue;
-      const left = scale.toUnit(region.start) * width;
-      const right = scale.toUnit(region.end) * width;
+    for (const region of moment.regions) {
+      if (hidden.has(region.kind)) continue;
+      const left = scales.folded.toUnit(region.start) * width;
+      const right = scales.folded.toUnit(region.end) * width;
       if (right - left < 1 && Math.floor(right) === last) continue;
       last = Math.floor(right);
       context.fillStyle = theme.owner(region.kind);
@@ -61,6 +68,14 @@ export class Overview {
       context.fillRect(left, 4, Math.max(1, right - left), HEIGHT - 8);
     }
     context.globalAlpha = 1;
+  }
+
+  draw(theme: Theme): void {
+    const width = this.#width;
+    this.#drawStill(theme);
+    const context = prepareCanvas(this.#canvas, { width, height: HEIGHT });
+    context.drawImage(this.#still, 0, 0, width, HEIGHT);
+    const scale = this.#state.scales.folded;
     const { start, end } = this.#viewport.addresses;
     const [left, right] = [scale.toUnit(start) * width, scale.toUnit(end) * width];
     context.fillStyle = theme.ground;

@@ -3,9 +3,10 @@
 import type { OwnerKind } from '../lib/cli/data.js';
 import { bytes } from './format.js';
 import type { Lanes, Row } from './lanes.js';
-import { indexBelow, isUserSpace, lengthOf, type Hole, type Region } from './model.js';
+import { lengthOf, type Hole, type Region } from './model.js';
 import { isAccessible } from './owners.js';
 import { patternFor } from './patterns.js';
+import { visitInView } from './placed.js';
 import type { Theme } from './theme.js';
 import type { Viewport } from './viewport.js';
 
@@ -28,12 +29,6 @@ export interface Scene {
 type Context = CanvasRenderingContext2D;
 
 export const FONT = '11px system-ui, sans-serif';
-
-/** The part of a sorted list that is at least partly in view. */
-export function inView<T extends Hole>(sorted: readonly T[], { start, end }: Hole): readonly T[] {
-  const first = Math.max(0, indexBelow(sorted, start));
-  return sorted.slice(first, indexBelow(sorted, end) + 1);
-}
 
 /** The pixels of a range, cut at the edges so that no number is too large for the canvas. */
 export function pixelsOf(viewport: Viewport, { start, end }: Hole): [number, number] {
@@ -91,30 +86,21 @@ interface Block {
   width: number;
 }
 
-function paintLabel(context: Context, region: Region, { scene, row, x, width }: Block): void {
-  const left = Math.max(x, 0);
-  const room = Math.min(x + width, scene.viewport.width) - left - 8;
-  if (room < 24) return;
+/** On a plate of its own: readable on any colour. */
+function paintLabel(context: Context, region: Region, { scene, row, ...block }: Block): void {
+  const left = Math.max(block.x, 0);
+  const room = Math.min(block.x + block.width, scene.viewport.width) - left - 14;
+  if (room < 18) return;
   const text = `${region.certain ? '' : '? '}${region.label}`;
   const fitted = fit(context, text, room);
   if (fitted === '') return;
-  haloText(context, fitted, { x: left + 4, y: row.top + row.height / 2 + 4, theme: scene.theme });
-}
-
-/** Readable on any colour: the ground shines through around it. */
-export function haloText(
-  context: Context,
-  text: string,
-  { x, y, theme }: { x: number; y: number; theme: Theme },
-): void {
-  context.lineWidth = 3;
-  context.lineJoin = 'round';
-  context.strokeStyle = theme.ground;
-  context.globalAlpha = 0.85;
-  context.strokeText(text, x, y);
+  const width = context.measureText(fitted).width;
+  context.globalAlpha = 0.82;
+  context.fillStyle = scene.theme.ground;
+  context.fillRect(left + 4, row.top + row.height / 2 - 8, width + 6, 16);
   context.globalAlpha = 1;
-  context.fillStyle = theme.ink;
-  context.fillText(text, x, y);
+  context.fillStyle = scene.theme.ink;
+  context.fillText(fitted, left + 7, row.top + row.height / 2 + 4);
 }
 
 /** As much of a text as there is room for. */
@@ -135,21 +121,19 @@ export function paintBands(context: Context, scene: Scene): number {
   let drawn = 0;
   const last = new Map<OwnerKind, number>();
   const labels: [Region, Block][] = [];
-  for (const region of inView(scene.regions, viewport.addresses)) {
+  visitInView(scene.regions, viewport, (region, left, right) => {
     const row = lanes.bands.get(region.kind);
-    if (row === undefined || hidden.has(region.kind)) continue;
-    const [left, right] = pixelsOf(viewport, region);
-    if (right < 0 || left > viewport.width) continue;
+    if (row === undefined || hidden.has(region.kind)) return;
     const width = Math.max(1, right - left);
     // A pixel column of a band that has a block already shows no second one.
     const column = Math.floor(right);
-    if (width < 1.5 && last.get(region.kind) === column) continue;
+    if (width < 1.5 && last.get(region.kind) === column) return;
     last.set(region.kind, column);
     const block = { scene, row, x: left, width: width > 6 ? width - 1 : width };
     paintBlock(context, region, block);
     if (width > 30) labels.push([region, block]);
     drawn++;
-  }
+  });
   context.font = FONT;
   context.textAlign = 'left';
   for (const [region, block] of labels) paintLabel(context, region, block);
@@ -161,11 +145,13 @@ export function paintFree(context: Context, scene: Scene): void {
   const { viewport, lanes, theme, largest } = scene;
   const { top, height } = lanes.free;
   context.font = FONT;
-  for (const hole of inView(scene.holes, viewport.addresses)) {
-    const [left, right] = pixelsOf(viewport, hole);
-    if (right < 0 || left > viewport.width) continue;
+  let last = -1;
+  visitInView(scene.holes, viewport, (hole, left, right) => {
     const width = Math.max(1, right - left);
     const best = hole === largest;
+    const column = Math.floor(right);
+    if (width < 1.5 && last === column && !best) return;
+    last = column;
     context.fillStyle = best ? theme.accent : theme.line;
     context.globalAlpha = best ? 0.28 : 0.5;
     context.fillRect(left, top, width, height);
@@ -175,17 +161,53 @@ export function paintFree(context: Context, scene: Scene): void {
       context.lineWidth = 2;
       context.strokeRect(left + 1, top + 1, Math.max(1, width - 2), height - 2);
     }
-    const from = Math.max(left, 0);
-    const room = Math.min(right, viewport.width) - from - 8;
-    const size = bytes(lengthOf(hole));
-    const texts = best
-      ? [`★ largest free block: ${size}`, `★ ${size}`, '★']
-      : [`${size} free`, size];
-    const text = texts.find((candidate) => context.measureText(candidate).width <= room);
-    if (text === undefined) continue;
-    context.fillStyle = best ? theme.ink : theme.faint;
-    context.textAlign = 'left';
-    context.fillText(text, from + 4, top + height / 2 + 4);
+    if (width > 20) paintHoleLabel(context, hole, { scene, left, right });
+  });
+}
+
+function paintHoleLabel(
+  context: Context,
+  hole: Hole,
+  { scene, left, right }: { scene: Scene; left: number; right: number },
+): void {
+  const { viewport, lanes, theme, largest } = scene;
+  const { top, height } = lanes.free;
+  const best = hole === largest;
+  const from = Math.max(left, 0);
+  const room = Math.min(right, viewport.width) - from - 8;
+  const size = bytes(lengthOf(hole));
+  const texts = best ? [`★ largest free block: ${size}`, `★ ${size}`, '★'] : [`${size} free`, size];
+  const text = texts.find((candidate) => context.measureText(candidate).width <= room);
+  if (text === undefined) return;
+  context.fillStyle = best ? theme.ink : theme.faint;
+  context.textAlign = 'left';
+  context.fillText(text, from + 4, top + height / 2 + 4);
+}
+
+/** Sums over pixel columns: how much is mapped there, and how much of that counts. */
+class Strip {
+  readonly #mapped: Float64Array;
+  readonly #counted: Float64Array;
+
+  constructor(columns: number) {
+    this.#mapped = new Float64Array(columns);
+    this.#counted = new Float64Array(columns);
+  }
+
+  add(region: Region, count: number, [left, right]: [number, number]): void {
+    const from = Math.max(0, Math.floor(left));
+    const to = Math.min(this.#mapped.length - 1, Math.max(from, Math.ceil(right) - 1));
+    const each = lengthOf(region) / Math.max(1, right - left);
+    const counted = each * shareOf(count, region);
+    for (let column = from; column <= to; column++) {
+      this.#mapped[column] = (this.#mapped[column] as number) + each;
+      this.#counted[column] = (this.#counted[column] as number) + counted;
+    }
+  }
+
+  shareAt(column: number): number | undefined {
+    const all = this.#mapped[column] as number;
+    return all === 0 ? undefined : (this.#counted[column] as number) / all;
   }
 }
 
@@ -193,29 +215,22 @@ export function paintFree(context: Context, scene: Scene): void {
 export function paintHeat(context: Context, scene: Scene): void {
   const { viewport, lanes, theme, hidden } = scene;
   const columns = Math.ceil(viewport.width);
-  const mapped = new Float64Array(columns);
-  const sums = { resident: new Float64Array(columns), dirty: new Float64Array(columns) };
-  for (const region of inView(scene.regions, viewport.addresses)) {
-    if (hidden.has(region.kind) || !isUserSpace(region)) continue;
-    const [left, right] = pixelsOf(viewport, region);
-    const from = Math.max(0, Math.floor(left));
-    const to = Math.min(columns - 1, Math.max(from, Math.ceil(right) - 1));
-    const each = lengthOf(region) / Math.max(1, right - left);
-    const [resident, dirty] = [shareOf(region.resident, region), shareOf(region.dirty, region)];
-    for (let column = from; column <= to; column++) {
-      mapped[column] = (mapped[column] ?? 0) + each;
-      sums.resident[column] = (sums.resident[column] ?? 0) + each * resident;
-      sums.dirty[column] = (sums.dirty[column] ?? 0) + each * dirty;
-    }
-  }
+  const strips = { resident: new Strip(columns), dirty: new Strip(columns) };
+  visitInView(scene.regions, viewport, (region, left, right) => {
+    if (hidden.has(region.kind)) return;
+    const range: [number, number] = [left, right];
+    // What is not known is left out, not drawn as nothing.
+    if (region.resident !== undefined) strips.resident.add(region, region.resident, range);
+    if (region.dirty !== undefined) strips.dirty.add(region, region.dirty, range);
+  });
   for (const what of ['resident', 'dirty'] as const) {
     const { top, height } = lanes[what];
     context.fillStyle = theme.band;
     context.fillRect(0, top, viewport.width, height);
     for (let column = 0; column < columns; column++) {
-      const all = mapped[column] ?? 0;
-      if (all === 0) continue;
-      context.fillStyle = theme.heat((sums[what][column] ?? 0) / all);
+      const share = strips[what].shareAt(column);
+      if (share === undefined) continue;
+      context.fillStyle = theme.heat(share);
       context.fillRect(column, top, 1, height);
     }
   }

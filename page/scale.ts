@@ -3,7 +3,7 @@
 //   true scale   0 ------------------------------------------------- 1     an address is its share of the whole
 //   folded       0 --exe-|gap|--heap--|gap|-----libraries-----|gap|- 1     gaps are narrow, regions all visible
 
-import { isUserSpace, type Hole } from './model.js';
+import type { Hole } from './model.js';
 
 export interface Scale {
   readonly mode: 'folded' | 'linear';
@@ -27,9 +27,12 @@ interface Piece extends Hole {
   mapped: boolean;
 }
 
-/** Cuts the addresses at every border; what lies between is a region or a gap. */
-function cut(ranges: readonly Hole[]): Piece[] {
-  const borders = new Map<number, number>();
+/** Cuts the addresses at every border, from 0 on and at `top`; what lies between is a region or a gap. */
+function cut(ranges: readonly Hole[], top: number): Piece[] {
+  const borders = new Map<number, number>([
+    [0, 0],
+    [top, 0],
+  ]);
   const count = (at: number, by: number) => borders.set(at, (borders.get(at) ?? 0) + by);
   for (const { start, end } of ranges) {
     if (end <= start) continue;
@@ -47,33 +50,43 @@ function cut(ranges: readonly Hole[]): Piece[] {
   return pieces;
 }
 
-/** A region of a thousand times the size is some five times as wide. */
-const widthOf = (length: number, pageSize: number): number =>
-  Math.max(1, length / pageSize) ** 0.25;
+/** A region of a thousand times the size is ten times as wide. */
+const regionWidth = (pages: number): number => Math.max(1, pages) ** 0.33;
 
-/** All gaps together take at most this share: what is mapped is what one came for. */
-const GAP_SHARE = 0.25;
+/** A gap of a thousand times the size is a little wider. */
+const gapWidth = (pages: number): number => 1 + Math.log2(Math.max(1, pages));
 
-/**
- * The folded scale over ranges, and the address space around them: before the first and after the last is a gap, too.
- */
+/** All gaps together take at most this share, and the largest of them this one: there must be room for its size. */
+const GAP_SHARE = 0.22;
+const LARGEST_SHARE = 0.1;
+
+/** How wide each piece is, in a unit of its own. What no program can map takes next to nothing. */
+function widthsOf(pieces: readonly Piece[], pageSize: number, top: number): number[] {
+  const pages = ({ start, end }: Piece) => (end - start) / pageSize;
+  const isHole = ({ mapped, start }: Piece) => !mapped && start < top;
+  let [used, gaps, best] = [0, 0, 0];
+  for (const piece of pieces) {
+    if (piece.mapped) used += regionWidth(pages(piece));
+    if (!isHole(piece)) continue;
+    gaps += gapWidth(pages(piece));
+    best = Math.max(best, pages(piece));
+  }
+  const shrink = Math.min(1, ((used || 1) * GAP_SHARE) / gaps);
+  return pieces.map((piece) => {
+    if (piece.mapped) return regionWidth(pages(piece));
+    if (!isHole(piece)) return shrink;
+    const width = gapWidth(pages(piece)) * shrink;
+    return pages(piece) === best ? Math.max(width, used * LARGEST_SHARE) : width;
+  });
+}
+
+/** The folded scale over ranges, and the whole address space around them. */
 export function foldedScale(
   ranges: readonly Hole[],
   { pageSize, top }: { pageSize: number; top: number },
 ): Scale {
-  const pieces = cut(ranges);
-  const first = pieces[0]?.start ?? top;
-  const last = pieces.findLast((piece) => isUserSpace(piece))?.end ?? 0;
-  if (first > 0) pieces.unshift({ start: 0, end: first, mapped: false });
-  if (last < top && last > 0 && pieces.at(-1)?.end === last) {
-    pieces.push({ start: last, end: top, mapped: false });
-  }
-  const raw = pieces.map((piece) => widthOf(piece.end - piece.start, pageSize));
-  const sum = (mapped: boolean) =>
-    pieces.reduce((total, piece, at) => total + (piece.mapped === mapped ? (raw[at] ?? 0) : 0), 0);
-  const [used, gaps] = [sum(true), sum(false)];
-  const shrink = used === 0 ? 1 : Math.min(1, (used * GAP_SHARE) / (1 - GAP_SHARE) / gaps);
-  const widths = raw.map((width, at) => (pieces[at]?.mapped ? width : width * shrink));
+  const pieces = cut(ranges, top);
+  const widths = widthsOf(pieces, pageSize, top);
   const total = widths.reduce((all, width) => all + width, 0);
 
   const starts = new Float64Array(pieces.length + 1);
