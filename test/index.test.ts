@@ -30,7 +30,12 @@ it('exports what users rely on, and nothing by accident', () => {
     'munlock',
     'munmap',
   ]);
-  expect(Object.keys(memmap.addressSpace).sort()).toEqual(['fragmentation', 'query', 'regions']);
+  expect(Object.keys(memmap.addressSpace).sort()).toEqual([
+    'fragmentation',
+    'query',
+    'regions',
+    'trace',
+  ]);
   expect(Object.keys(memmap.registry).sort()).toEqual(['at', 'mappings', 'overlapping', 'verify']);
 });
 

@@ -236,7 +236,7 @@ static void await(pid_t child, const char *what) {
 
 // Forks, in every way there is, while other threads are inside of calls.
 static void mode_fork(long count, const char *self) {
-  rounds = 40000;
+  rounds = 6000;
   start_threads();
   char *const argv[] = {(char *)self, "once", NULL};
   for (long i = 0; i < count; i++) {

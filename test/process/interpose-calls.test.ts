@@ -45,7 +45,7 @@ describe.each(ways)('%s', (_name, options) => {
   });
 
   test('four threads at once', async () => {
-    const result = await traceUnder(scratch, [mapper, 'threads', '10000'], { options });
+    const result = await traceUnder(scratch, [mapper, 'threads', '4000'], { options });
     expectGood(result);
     const { events } = result.trace;
     const calls = by(events, /mapper$/);
@@ -61,13 +61,13 @@ describe.each(ways)('%s', (_name, options) => {
   });
 
   test('a handler maps while it interrupts those who do', async () => {
-    const result = await runUnder([mapper, 'alarm', '10000'], { options });
+    const result = await runUnder([mapper, 'alarm', '4000'], { options });
     expectGood(result);
     expect(result.stdout).toBe('handled some\ndone\n');
   });
 
   test('fork, vfork, posix_spawn and clone, while others map', async () => {
-    const result = await traceUnder(scratch, [mapper, 'fork', '8'], { options });
+    const result = await traceUnder(scratch, [mapper, 'fork', '5'], { options });
     expectGood(result);
     const threads = new Set(by(result.trace.events, /mapper$/).map(({ thread }) => thread));
     // The four, and the one that forks: a forked child is not recorded, and vfork is the parent itself.
