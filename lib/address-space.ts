@@ -4,14 +4,16 @@ import { createRequire } from 'node:module';
 import { type Arena, type ArenaOptions, makeArena } from './arena.js';
 import type { Fragmentation } from './fragmentation.js';
 import type { ProcessOptions } from './looking.js';
+import type * as OwnTrace from './own-trace.js';
 import type { Region } from './region.js';
 import type * as Regions from './regions.js';
+import type { Trace } from './trace.js';
 
 let loaded: typeof Regions | undefined;
 
-/** Loaded when somebody looks for the first time: most programs never do. */
-const look = (): typeof Regions =>
-  (loaded ??= createRequire(__filename)('./regions.js') as typeof Regions);
+// Loaded when somebody looks for the first time: most programs never do.
+const load = createRequire(__filename);
+const look = (): typeof Regions => (loaded ??= load('./regions.js') as typeof Regions);
 
 export type { ProcessOptions };
 
@@ -50,5 +52,13 @@ export const addressSpace = {
    */
   arena(options: ArenaOptions): Arena {
     return makeArena(options);
+  },
+
+  /**
+   * The calls that mapped and unmapped memory in this process, by whom, from the first instruction
+   * to this moment; undefined unless `memmap run` started it. Linux only.
+   */
+  trace(): Trace | undefined {
+    return (load('./own-trace.js') as typeof OwnTrace).ownTrace();
   },
 } as const;

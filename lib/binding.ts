@@ -143,6 +143,8 @@ interface Native {
   programPath(pid: number): Maybe<string>;
   /** The first address that can be mapped; how many regions there may be, 0 for no limit known. */
   limits(): Float64Array;
+  /** A copy of the LD_PRELOAD helper's table, see lib/trace-table.ts. */
+  traceTable(): ArrayBuffer | undefined;
   weaken(object: object): number;
   strengthen(handle: number): object | undefined;
   forget(handle: number): void;

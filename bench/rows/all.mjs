@@ -5,6 +5,7 @@ import { fragmentation } from './fragmentation.mjs';
 import { gc } from './gc.mjs';
 import { guardIdle } from './guard-idle.mjs';
 import { importing } from './import.mjs';
+import { interpose } from './interpose.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
 import { arena, place, replace } from './place.mjs';
 import { randomRead, safeRead } from './read.mjs';
@@ -31,4 +32,5 @@ export const rows = [
   guardIdle,
   fragmentation,
   importing,
+  interpose,
 ];
