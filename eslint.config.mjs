@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import { defineConfig } from 'eslint/config';
 import ts from 'typescript-eslint';
 
-const typescript = ['lib/**/*.ts', 'test/**/*.ts'];
+const typescript = ['lib/**/*.ts', 'test/**/*.ts', 'page/**/*.ts'];
 
 const forbidden = (selector, message) => ({ selector, message });
 const notOurTypeScript = [
@@ -69,6 +69,13 @@ export default defineConfig(
       ],
       'no-restricted-syntax': ['error', ...notOurTypeScript, defaultExport, ...tooManyParameters],
     },
+  },
+  {
+    files: ['page/**/*.ts'],
+    languageOptions: {
+      parserOptions: { project: './tsconfig.page.json', tsconfigRootDir: import.meta.dirname },
+    },
+    rules: { 'max-lines': ['error', { max: 300, skipBlankLines: true, skipComments: true }] },
   },
   { files: ['lib/binding.ts'], rules: { 'no-restricted-imports': 'off' } },
   {

@@ -31,6 +31,13 @@ export const timesFaster = (limit) => ({
   isMet: (ratio) => ratio >= limit,
 });
 
+/** A target: ours is at least `limit` times larger, ratio ours / theirs. */
+export const timesLarger = (limit) => ({
+  text: `>= ${limit}`,
+  ratioOf: ({ value, against }) => value / against,
+  isMet: (ratio) => ratio >= limit,
+});
+
 /** Nanoseconds per operation of `count` calls. */
 export function perOperation(count, operation) {
   const start = now();

@@ -1,5 +1,7 @@
-// The public object of what an address space holds, whoever made it.
+// The public object of the address space: what it holds, whoever made it, and ranges of it to place
+// mappings in.
 import { createRequire } from 'node:module';
+import { type Arena, type ArenaOptions, makeArena } from './arena.js';
 import type { Fragmentation } from './fragmentation.js';
 import type { ProcessOptions } from './looking.js';
 import type { Region } from './region.js';
@@ -13,7 +15,7 @@ const look = (): typeof Regions =>
 
 export type { ProcessOptions };
 
-/** Everything that is mapped in a process, also by V8, libc and other libraries. */
+/** Everything that is mapped in a process, also by V8, libc and other libraries; and arenas. */
 export const addressSpace = {
   /**
    * Every region of a process, by address: what it allows, what is behind it, who it belongs to.
@@ -40,5 +42,13 @@ export const addressSpace = {
   /** How cut up the address space of a process is, and how much of it is taken. */
   fragmentation(options?: ProcessOptions): Fragmentation {
     return look().measureFragmentation(options);
+  },
+
+  /**
+   * Reserves `size` bytes of address space for mappings: `{ arena }` of `mapFile` and `mapAnonymous`
+   * places them there, by `policy`, at multiples of `alignment`. See Arena. Errors: those of `reserve`.
+   */
+  arena(options: ArenaOptions): Arena {
+    return makeArena(options);
   },
 } as const;

@@ -29,6 +29,7 @@ interface Failure {
     | 'limit'
     | 'unreadable'
     | 'fault'
+    | 'placed'
     | 'no-way-back';
   readonly at?: number;
   readonly destroyed?: true;
@@ -62,10 +63,14 @@ interface Native {
     offset: number,
     treatment: number,
     owners: Float64Array,
-    keepViews: boolean,
+    keep: number,
   ): Nothing;
   unmap(address: number, length: number): Maybe<boolean>;
   drop(address: number, length: number): Nothing;
+  /** Makes a reserve of a whole, inaccessible mapping; gives its vacant pages back; asks for them. */
+  reserve(address: number, length: number): Nothing;
+  release(address: number, length: number): Nothing;
+  vacant(address: number, length: number): Maybe<boolean>;
   protect(address: number, length: number, protection: number): Nothing;
   advise(address: number, length: number, advice: number): Nothing;
   sync(address: number, length: number, flags: number): Nothing;
@@ -82,6 +87,8 @@ interface Native {
   copyInAsync(base: number, offset: number, source: Uint8Array): Maybe<Promise<Maybe<number>>>;
   detach(address: number, length: number): Nothing;
   view(base: number, offset: number, length: number): Maybe<Buffer>;
+  /** Of a reserve, over whatever lies in it. */
+  span(base: number, offset: number, length: number): Maybe<Buffer>;
   sharedView(base: number, offset: number, length: number): Maybe<SharedArrayBuffer>;
   grow(address: number, length: number, newLength: number, mayMove: boolean): Maybe<number>;
   remap(
@@ -208,6 +215,12 @@ function toError(failure: Failure, details: ErrorDetails): Error {
       );
     case 'fault':
       return faultAt(failure.at ?? 0, details.hint);
+    case 'placed':
+      return misuse('UNSUPPORTED', 'what lies in a reservation can neither grow nor leave it', {
+        ...details,
+        address: at,
+        hint: 'place() it again, longer, or map it elsewhere',
+      });
     case 'no-way-back':
       return misuse('UNSUPPORTED', 'nothing is left that could show what was mapped there', {
         ...details,
@@ -218,7 +231,9 @@ function toError(failure: Failure, details: ErrorDetails): Error {
       return misuse('UNSUPPORTED', 'a page of it cannot be read', {
         ...details,
         address: at,
-        hint: "its protection, or MADV_GUARD_INSTALL, excludes it: protect('read') or MADV_GUARD_REMOVE first",
+        hint:
+          details.hint ??
+          "its protection, or MADV_GUARD_INSTALL, excludes it: protect('read') or MADV_GUARD_REMOVE first",
       });
     case 'argument':
       return misuse('ARGUMENT', `the addon refused argument ${String(at)}`, details);
@@ -269,6 +284,9 @@ export function faultAt(page: number, hint?: string): FaultError {
     fileOffset: BigInt(firstByte === undefined ? 0 : firstByte + offset),
   });
 }
+
+/** Which views over the pages an overlay keeps: those of a reservation are about addresses. */
+export const KEEP = { nothing: 0, spans: 1, views: 2 } as const;
 
 /** The value, or the failure thrown as an Error with `details`. */
 export function check<Answer>(answer: Answer, details?: ErrorDetails): Exclude<Answer, Failure> {

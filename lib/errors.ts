@@ -21,6 +21,8 @@ export interface ErrorDetails {
   fileOffset?: bigint | undefined;
   /** The mapping it happened in. */
   mapping?: unknown;
+  /** The longest range that is free, in bytes. */
+  largestFree?: number | undefined;
 }
 
 const present = (details: ErrorDetails): ErrorDetails =>
@@ -144,6 +146,7 @@ const MISUSE = {
   BUSY: TypeError,
   READ_ONLY: TypeError,
   UNSUPPORTED: TypeError,
+  NO_ROOM: RangeError,
 } as const;
 
 export type MisuseKind = keyof typeof MISUSE;

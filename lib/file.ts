@@ -98,6 +98,35 @@ function openPath(path: PathLike, mode: OpenMode): { fd: number; created: boolea
   return { fd: openSync(path, openFlags(mode, false), 0o666), created: false };
 }
 
+/** Runs `use` with all of the files open, none of which is made. All are closed again. */
+export function withFilesSync<Result>(
+  wanted: readonly ({ readonly file: FileLike; readonly writable: boolean } | undefined)[],
+  use: (files: readonly (OpenFile | undefined)[]) => Result,
+): Result {
+  const opened: number[] = [];
+  try {
+    const files = wanted.map((each) => {
+      if (each === undefined) return undefined;
+      const path = pathOf(each.file);
+      if (path === undefined) return { fd: descriptorOf(each.file), path, created: false };
+      const { fd } = openNow(path, { writable: each.writable, create: false });
+      opened.push(fd);
+      return { fd, path, created: false };
+    });
+    return use(files);
+  } finally {
+    for (const fd of opened) closeSync(fd);
+  }
+}
+
+function openNow(path: string, mode: OpenMode): { fd: number; created: boolean } {
+  try {
+    return openPath(path, mode);
+  } catch (error) {
+    throw openError(error, path);
+  }
+}
+
 /** Runs `use` with the file open. What was opened here is closed again, the mapping stays. */
 export function withFileSync<Result>(
   file: FileLike,
@@ -106,12 +135,7 @@ export function withFileSync<Result>(
 ): Result {
   const path = pathOf(file);
   if (path === undefined) return use({ fd: descriptorOf(file), path, created: false });
-  let opened: { fd: number; created: boolean };
-  try {
-    opened = openPath(path, mode);
-  } catch (error) {
-    throw openError(error, path);
-  }
+  const opened = openNow(path, mode);
   try {
     return use({ ...opened, path });
   } catch (error) {

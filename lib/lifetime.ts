@@ -3,8 +3,10 @@
 import { isOutOfRoom, native } from './binding.js';
 import { collectFaults } from './faults.js';
 import { inHome } from './home.js';
+import { inside } from './inside.js';
 import type { Mapping } from './mapping.js';
-import { type MappingRecord, registry } from './record.js';
+import { MappingRecord, registry } from './record.js';
+import { Reserve } from './reserve.js';
 
 /** As many as a loop may drop before they become collectable in the middle of it. */
 const MOST_YOUNG = 1024;
@@ -12,13 +14,19 @@ const MOST_YOUNG = 1024;
 /** A little more than the addon's own quarantine of retired ranges. */
 const REAP_MS = 11_000;
 
-let young: MappingRecord[] = [];
+/** What nobody has to hold: a mapping, or a reservation. */
+export interface Tracked {
+  strong: object | undefined;
+  weak: number;
+}
+
+let young: Tracked[] = [];
 let scheduled = false;
 let reaper: NodeJS.Timeout | undefined;
 
 // While it watches anything the addon holds it: a FinalizationRegistry that is itself unreachable
 // (a dropped vm context, a deleted module) is never called back.
-const dropped = new FinalizationRegistry<MappingRecord>(release);
+const dropped = new FinalizationRegistry<Tracked>(release);
 let watched = 0;
 
 /** Enters a mapping that has just been made into the registry. */
@@ -29,7 +37,23 @@ export function adopt(mapping: Mapping, record: MappingRecord): void {
     for (const stale of registry.entriesIn(start, end)) disown(stale, 'unmapped');
   }
   registry.insert(record);
-  record.strong = mapping;
+  track(mapping, record);
+  keepPlaced(mapping, record);
+}
+
+const placedIn = ({ home }: MappingRecord): Set<Mapping> | undefined => {
+  const owner = home?.owner;
+  return owner === undefined ? undefined : inside.placedIn(owner);
+};
+
+/** A Reservation keeps what lies in it, however it came there. */
+export function keepPlaced(mapping: Mapping, record: MappingRecord): void {
+  if (record.home !== undefined) placedIn(record)?.add(mapping);
+}
+
+/** Holds an object for a turn, and sees to it that what it owns goes when it is collected. */
+export function track(object: object, record: Tracked): void {
+  record.strong = object;
   young.push(record);
   if (!scheduled) {
     scheduled = true;
@@ -41,8 +65,17 @@ export function adopt(mapping: Mapping, record: MappingRecord): void {
 
 /** Takes a record out of the registry: its pages are gone, or somebody else's now. */
 export function disown(record: MappingRecord, state: 'replaced' | 'unmapped'): void {
+  if (record.home !== undefined) {
+    const { owner } = record;
+    if (owner !== undefined) placedIn(record)?.delete(owner);
+  }
   registry.remove(record);
   record.state = state;
+  untrack(record);
+}
+
+/** What it owned is gone: nothing happens when the object is collected. */
+export function untrack(record: Tracked): void {
   record.strong = undefined;
   // What is unmapped right after it was mapped leaves nothing to settle.
   if (young[young.length - 1] === record) young.pop();
@@ -68,13 +101,27 @@ function settle(): void {
   }
 }
 
-function release(record: MappingRecord): void {
+function release(record: Tracked): void {
+  if (record instanceof MappingRecord) dropMapping(record);
+  else if (record instanceof Reserve) dropReserve(record);
+}
+
+function dropReserve(reserve: Reserve): void {
+  if (reserve.state === 'released') return;
+  reserve.state = 'released';
+  registry.reserves.remove(reserve);
+  untrack(reserve);
+  native.release(reserve.start, reserve.end - reserve.start);
+}
+
+function dropMapping(record: MappingRecord): void {
   if (record.state !== 'mapped' || record.start === record.end) return;
   // Told although nobody can reach the Mapping any more: somebody may have used what was read.
   collectFaults();
   const { start, end } = record;
   disown(record, 'unmapped');
   native.drop(start, end - start);
+  record.home?.freed?.({ start, end }, native.vacant(start, end - start) === true);
 }
 
 let collectNow: (() => void) | undefined;
@@ -86,11 +133,12 @@ function collector(): () => void {
 }
 
 /** Collects garbage now and unmaps every mapping that turns out to be unreachable. */
-function collect(): void {
+export function collect(): void {
   settle();
   collectNow ??= collector();
   collectNow();
-  for (const record of [...registry.entries()]) {
+  const reserves: Tracked[] = [...registry.reserves];
+  for (const record of [...registry.entries(), ...reserves]) {
     if (record.weak >= 0 && native.strengthen(record.weak) === undefined) release(record);
   }
   native.reap(true);

@@ -1,5 +1,6 @@
 // mapFile, mapFileSync, mapAnonymous: reads the options, makes the call, wraps what it gave.
-import { check, checkLater, codeOf, isOutOfRoom, native, pageSize } from './binding.js';
+import type { ArenaSpace } from './arena-space.js';
+import { KEEP, check, checkLater, codeOf, isOutOfRoom, native, pageSize } from './binding.js';
 import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import {
@@ -17,6 +18,7 @@ import { inside } from './inside.js';
 import { retry } from './lifetime.js';
 import { type Mapping } from './mapping.js';
 import { type FilePlan, type Placement, anonymousPlan, filePlan } from './options.js';
+import { putOver } from './overlay.js';
 import { roundUp } from './page.js';
 import { type Contents, MappingRecord, registry, treatment } from './record.js';
 import { anonymousContents, fileContents, mapFlagsOf } from './source.js';
@@ -34,6 +36,18 @@ interface Call {
 
 /** The mmap call itself, with its page rounding hidden. */
 function place(call: Call, placement: Placement): Mapping {
+  const { arena } = placement;
+  const mapping =
+    arena === undefined ? placeAnywhere(call, placement) : placeIn(arena, call, placement);
+  if (placement.hugePages)
+    orUnmap(mapping, () => {
+      mapping.advise('hugepage');
+    });
+  return mapping;
+}
+
+/** Where the kernel likes, or where the caller said. */
+function placeAnywhere(call: Call, placement: Placement): Mapping {
   const { contents, lead, length } = call;
   const span = roundUp(lead + length, pageSize);
   const { inherit, guarded } = placement;
@@ -44,12 +58,34 @@ function place(call: Call, placement: Placement): Mapping {
     typeof settled === 'number' ? settled : check(settled, details(settled, call, placement));
   record.start = base;
   record.end = base + span;
-  const mapping = inside.create(record);
-  if (placement.hugePages)
-    orUnmap(mapping, () => {
-      mapping.advise('hugepage');
+  return inside.create(record);
+}
+
+const NOBODY: readonly MappingRecord[] = [];
+
+/** In pages of an arena, which are its own until then. */
+function placeIn(arena: ArenaSpace, call: Call, placement: Placement): Mapping {
+  const { contents, lead, length, fd, pageOffset, anonymous } = call;
+  const { inherit, guarded, lifetime, noReserve } = placement;
+  const span = roundUp(lead + length, pageSize);
+  const start = arena.take(span, lifetime);
+  const end = start + span;
+  const home = arena.reserve;
+  const sharing = mapFlagsOf(contents, anonymous);
+  try {
+    return putOver({
+      record: new MappingRecord({ start, end, lead, length, contents, inherit, guarded, home }),
+      flags: noReserve ? sharing | flags.bit('MAP_NORESERVE') : sharing,
+      fd,
+      offset: pageOffset,
+      victims: NOBODY,
+      owners: home.owners,
+      keep: KEEP.nothing,
     });
-  return mapping;
+  } catch (error) {
+    arena.give({ start, end }, native.vacant(start, span) === true);
+    throw error;
+  }
 }
 
 function placeOnce(record: MappingRecord, call: Call, placement: Placement) {

@@ -1,9 +1,13 @@
 // The options of mapFile and mapAnonymous: what they mean, and reading each of them once.
 import { misuse } from './errors.js';
 import { ACCESS_WORDS, type Access } from './flags.js';
+import type { Arena } from './arena.js';
+import type { ArenaSpace } from './arena-space.js';
 import { pageSize } from './binding.js';
+import type { Lifetime } from './free-space.js';
+import { inside } from './inside.js';
 import { settings } from './settings.js';
-import { boolean, bytes, options as read, raw, word } from './validate.js';
+import { boolean, bytes, options as read, raw, word, wrongKind } from './validate.js';
 
 /** Where a mapping goes and how its memory behaves. */
 export interface PlacementOptions {
@@ -19,6 +23,10 @@ export interface PlacementOptions {
   noReserve?: boolean;
   /** Ask for transparent huge pages: MADV_HUGEPAGE. */
   hugePages?: boolean;
+  /** Place it in this arena. Not together with `address`. */
+  arena?: Arena;
+  /** With an arena of policy 'segregated': how long it will stay. Default 'long'. */
+  lifetime?: Lifetime;
   /** Keep the mapping in a forked child. Default false: MADV_DONTFORK. */
   inherit?: boolean;
   /**
@@ -65,6 +73,8 @@ export interface Placement {
   readonly hugePages: boolean;
   readonly inherit: boolean;
   readonly guarded: boolean;
+  readonly arena: ArenaSpace | undefined;
+  readonly lifetime: Lifetime;
 }
 
 export interface FilePlan {
@@ -95,6 +105,8 @@ const PLACEMENT = [
   'hugePages',
   'inherit',
   'guard',
+  'arena',
+  'lifetime',
 ] as const;
 const FILE = ['access', 'offset', 'length', 'create', 'size', 'allocate', ...PLACEMENT] as const;
 const ANONYMOUS = ['access', 'shared', ...PLACEMENT] as const;
@@ -108,7 +120,7 @@ const size = (given: Given, name: string): number | undefined =>
   given[name] === undefined ? undefined : bytes(`options.${name}`, given[name]);
 
 /** Page addresses are exact as numbers; a hint may be any address, the kernel rounds it. */
-function addressOf(given: Given, exclusive: boolean): number {
+export function addressOf(given: Given, exclusive: boolean): number {
   if (given['address'] === undefined) {
     if (!exclusive) return 0;
     throw misuse('ARGUMENT', "placement 'exclusive' needs an address", {
@@ -127,13 +139,23 @@ function addressOf(given: Given, exclusive: boolean): number {
   return Number(address - rest);
 }
 
+/** What 'placement' says. */
+export const isExclusive = (value: unknown): boolean =>
+  value !== undefined &&
+  word('options.placement', value, ['hint', 'exclusive'] as const) === 'exclusive';
+
+function arenaOf(given: Given): ArenaSpace | undefined {
+  const value = given['arena'];
+  if (value === undefined) return undefined;
+  const space =
+    typeof value === 'object' && value !== null ? inside.arenaSpaceOf(value) : undefined;
+  if (space === undefined) throw wrongKind('options.arena', 'an Arena', value);
+  if (given['address'] === undefined) return space;
+  throw misuse('ARGUMENT', 'an arena chooses the address itself', { argument: 'options.address' });
+}
+
 function placement(given: Given): Placement {
-  const words = ['hint', 'exclusive'] as const;
-  const where =
-    given['placement'] === undefined
-      ? 'hint'
-      : word('options.placement', given['placement'], words);
-  const exclusive = where === 'exclusive';
+  const exclusive = isExclusive(given['placement']);
   return {
     address: addressOf(given, exclusive),
     exclusive,
@@ -143,6 +165,11 @@ function placement(given: Given): Placement {
     hugePages: flag(given, 'hugePages'),
     inherit: flag(given, 'inherit'),
     guarded: flag(given, 'guard', settings.guard),
+    arena: arenaOf(given),
+    lifetime:
+      given['lifetime'] === undefined
+        ? 'long'
+        : word('options.lifetime', given['lifetime'], ['long', 'short'] as const),
   };
 }
 

@@ -2,11 +2,10 @@
 // refused before anything is called; where nobody has mapped one, the owned parts are done in order
 // and the answer is what the kernel would have said for the whole.
 import { pageSize } from './binding.js';
-import { MapError, errnoOf } from './errors.js';
-import type { Mapping } from './mapping.js';
+import { MapError, errnoOf, misuse } from './errors.js';
 import { type Span, roundDown, roundUp } from './page.js';
-import { type MappingRecord, registry } from './record.js';
-import { foreign, inUse } from './registry.js';
+import { type MappingRecord, type Owner, registry } from './record.js';
+import { foreign, hex, inUse } from './registry.js';
 import { options as readOptions, wrongKind } from './validate.js';
 import { collectFaults } from './faults.js';
 import { inside } from './inside.js';
@@ -52,6 +51,7 @@ export function ownedIn(span: Span): { parts: Owned[]; whole: boolean } {
   collectFaults();
   const gaps = registry.gaps(span.start, span.end);
   for (const gap of gaps) {
+    mustNotBeVacant(gap);
     const [region] = regionsIn(gap.start, gap.end);
     if (region === undefined) continue;
     const start = Math.max(gap.start, region.start);
@@ -65,26 +65,46 @@ export function ownedIn(span: Span): { parts: Owned[]; whole: boolean } {
   return { parts, whole: gaps.length === 0 };
 }
 
-/** The option of raw calls that overwrite or unmap. */
-export interface ReplaceOption {
-  /** Every mapping that may be overwritten or unmapped. */
-  replace?: Mapping | readonly Mapping[];
+/** A reservation's own pages are not a mapping's: nothing is there to protect, lock or unmap. */
+function mustNotBeVacant({ start, end }: Span): void {
+  if (registry.reserves.size === 0) return;
+  const [reserve] = registry.reserves.overlapping(start, end);
+  if (reserve === undefined) return;
+  const at = Math.max(start, reserve.start);
+  throw misuse('FOREIGN', `${hex(at)} is reserved, and nothing is placed there`, {
+    address: BigInt(at),
+    length: Math.min(end, reserve.end) - at,
+    conflicts: reserve.owner === undefined ? [] : [reserve.owner],
+    hint: 'place() puts something there; release() gives the reservation back',
+  });
 }
 
-/** The mappings that the caller named. Reads the option once. */
-export function named(options: unknown): readonly Mapping[] {
+/** The option of raw calls that overwrite or unmap. */
+export interface ReplaceOption {
+  /** Every mapping, or reservation with vacant pages, that may be overwritten or unmapped. */
+  replace?: Owner | readonly Owner[];
+}
+
+const isOwner = (value: unknown): value is Owner =>
+  typeof value === 'object' &&
+  value !== null &&
+  (inside.recordOf(value) ?? inside.reserveOf(value)) !== undefined;
+
+/** The owners that the caller named. Reads the option once. */
+export function named(options: unknown): readonly Owner[] {
   const { replace } = readOptions('options', options, ['replace'] as const);
   if (replace === undefined) return [];
   const list: unknown[] = Array.isArray(replace) ? [...(replace as unknown[])] : [replace];
   return list.map((each) => {
-    const is = typeof each === 'object' && each !== null && inside.recordOf(each) !== undefined;
-    if (!is) throw wrongKind('options.replace', 'a Mapping or an array of them', each);
-    return each as Mapping;
+    if (!isOwner(each)) {
+      throw wrongKind('options.replace', 'a Mapping or a Reservation, or an array of them', each);
+    }
+    return each;
   });
 }
 
 /** The naming rule, for the pages of a fixed call. */
-export function victimsIn(span: Span, names: readonly Mapping[]): MappingRecord[] {
+export function victimsIn(span: Span, names: readonly Owner[]): MappingRecord[] {
   collectFaults();
   return registry.mayOverwrite(span.start, span.end, names);
 }

@@ -1,28 +1,28 @@
 // The public registry: questions about what this thread owns.
 import type { Mapping } from './mapping.js';
-import { registry as records } from './record.js';
+import { type Owner, registry as records } from './record.js';
 import { raw } from './validate.js';
 import { type Drift, verify } from './verify.js';
 
-/** Whoever owns a range of addresses. */
-export type Owner = Mapping;
+export type { Owner } from './record.js';
 
 /** Addresses above what a number holds exactly are never ours: no kernel gives them unasked. */
 const page = (address: bigint): number => Number(address);
 
 /**
- * Every mapping that this thread made through memmap and has not unmapped. What is not in it is
- * unknown, never free.
+ * Every mapping and every reservation that this thread made through memmap and has not given back.
+ * What is not in it is unknown, never free.
  */
 export const registry = {
   /** The live mappings, by address. */
   mappings(): Mapping[] {
-    return records.ownersIn(0, Infinity);
+    return [...records.entries()].flatMap(({ owner }) => (owner === undefined ? [] : [owner]));
   },
 
-  /** Whose page holds the address, if it is ours. */
+  /** Whose page holds the address, if it is ours: a mapping, or the reservation that has it vacant. */
   at(address: number | bigint): Owner | undefined {
-    return records.entryAt(page(raw('address', address)))?.owner;
+    const where = page(raw('address', address));
+    return (records.entryAt(where) ?? records.reserves.at(where))?.owner;
   },
 
   /** Who owns pages of `length` bytes from `address`, by address. */

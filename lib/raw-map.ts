@@ -1,9 +1,8 @@
 // mmap as the caller says it: at a hint or exclusively, or over what the caller owns and names.
 import { readFileSync } from 'node:fs';
-import { check, isDestroyed, native, pageSize } from './binding.js';
+import { KEEP, check, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
 import { misuse } from './errors.js';
-import { startGuard } from './faults.js';
 import { type FileStatus, isSealed, statusOf } from './file.js';
 import { inside } from './inside.js';
 import { withRoom } from './lifetime.js';
@@ -16,9 +15,17 @@ import {
   refuse,
   victimsIn,
 } from './owned.js';
+import { putOver } from './overlay.js';
 import { roundUp } from './page.js';
-import { type Contents, MappingRecord, registry, treatment } from './record.js';
-import { carve } from './release.js';
+import {
+  type Contents,
+  MappingRecord,
+  type Owner,
+  homeOf,
+  ownersOf,
+  registry,
+  treatment,
+} from './record.js';
 import { settings } from './settings.js';
 
 /** For a descriptor that is none, mmap itself says so. */
@@ -124,10 +131,10 @@ export function mapAt(call: RawMap, exclusive: boolean): Mapping {
   return inside.create(record);
 }
 
-const conflictsOf = ({ address, length }: RawRange): Mapping[] =>
+const conflictsOf = ({ address, length }: RawRange): Owner[] =>
   registry.ownersIn(Number(address), Number(address + length));
 
-export function mapOver(call: RawMap, names: readonly Mapping[]): Mapping {
+export function mapOver(call: RawMap, names: readonly Owner[]): Mapping {
   const { range, bits, fd } = call;
   const span = pagesOf(range);
   const beyond = span === undefined || isBeyondUserSpace(span.end);
@@ -142,38 +149,22 @@ export function mapOver(call: RawMap, names: readonly Mapping[]): Mapping {
   }
   const victims = victimsIn(span, names);
   const contents = contentsOf(bits, call.flags, { ...call, length: Number(range.length) });
+  const home = homeOf(span);
   const record = new MappingRecord({
     ...span,
     lead: 0,
     length: Number(range.length),
     contents,
     guarded: settings.guard,
+    home,
   });
-  // Native code may still be reading what is replaced.
-  if (record.guarded) startGuard();
-  const owners = Float64Array.from(victims, ({ ownerId }) => ownerId);
-  const answer = native.overlay(
-    record.ownerId,
-    span.start,
-    span.end - span.start,
-    bits,
-    call.flags,
+  return putOver({
+    record,
+    flags: call.flags,
     fd,
-    Number(call.offset),
-    treatment(record, contents),
-    owners,
-    false,
-  );
-  const destroyed = isDestroyed(answer);
-  if (answer !== undefined && !destroyed) {
-    check(answer, { address: range.address, length: Number(range.length) });
-  }
-  const mappings = victims.map(({ owner }) => owner);
-  for (const victim of victims) {
-    carve(victim, span, destroyed ? 'unmapped' : 'replaced');
-  }
-  if (destroyed) check(answer, { address: range.address, length: Number(range.length) });
-  const mapping = inside.create(record);
-  for (const victim of mappings) victim?.emit('replace');
-  return mapping;
+    offset: Number(call.offset),
+    victims,
+    owners: ownersOf(victims, home),
+    keep: KEEP.spans,
+  });
 }

@@ -4,7 +4,11 @@ import { native } from './binding.js';
 import { type Access, type Protection } from './flags.js';
 import { flags } from './constants.js';
 import type { FaultRecord } from './faults.js';
+import type { Arena } from './arena.js';
 import type { Mapping } from './mapping.js';
+import { misuse } from './errors.js';
+import type { Reservation } from './reservation.js';
+import type { Reserve } from './reserve.js';
 import type { Span } from './page.js';
 import { type Entry, Registry } from './registry.js';
 
@@ -49,12 +53,24 @@ export interface FaultLog {
   readonly scopes: Set<FaultRecord[]>;
 }
 
+/** The reservation that a mapping lies in: its pages go back there. */
+export interface Home extends Span {
+  /** The Reservation or Arena, if somebody can still reach it. */
+  readonly owner: Reservation | Arena | undefined;
+  /** Names the owner to C++. */
+  readonly ownerId: number;
+  readonly state: 'reserved' | 'released';
+  /** An arena's: pages were given back; `now` when nobody can be reading them any more. */
+  readonly freed: ((span: Span, now: boolean) => void) | undefined;
+}
+
 /** Where a mapping is, in pages, and which of their bytes were asked for. */
 export interface Place {
   /** Kept across fork. */
   readonly inherit?: boolean;
   /** Faults under its Buffers are mended. */
   readonly guarded?: boolean;
+  readonly home?: Home | undefined;
   readonly start: number;
   readonly end: number;
   readonly lead: number;
@@ -66,6 +82,9 @@ export interface Place {
 export const firstOwner = native.enroll();
 
 let lastOwner = firstOwner;
+
+/** Names a new owner to C++. */
+export const nextOwner = (): number => ++lastOwner;
 
 //   start        start + lead          start + lead + length       end
 //     |  hidden  |=====  the bytes that were asked for  =====| hidden |
@@ -80,6 +99,8 @@ export class MappingRecord implements Entry<Mapping> {
   contents: Contents;
   readonly inherit: boolean;
   readonly guarded: boolean;
+  /** Changes where mremap moves it into one. */
+  home: Home | undefined;
   state: MappingState = 'mapped';
   /** The Mapping itself in its first turn, then a weak handle. */
   strong: Mapping | undefined = undefined;
@@ -95,7 +116,7 @@ export class MappingRecord implements Entry<Mapping> {
   runs: readonly ProtectedRun[] | undefined = undefined;
 
   constructor(
-    { start, end, lead, length, contents, inherit = false, guarded = false }: Place,
+    { start, end, lead, length, contents, inherit = false, guarded = false, home }: Place,
     ownerId?: number,
   ) {
     this.start = start;
@@ -105,7 +126,8 @@ export class MappingRecord implements Entry<Mapping> {
     this.contents = contents;
     this.inherit = inherit;
     this.guarded = guarded;
-    this.ownerId = ownerId ?? ++lastOwner;
+    this.home = home;
+    this.ownerId = ownerId ?? nextOwner();
   }
 
   /** What is known of its faults. */
@@ -199,5 +221,29 @@ export function treatment(
   return (inherit ? 1 : 0) | (guarded ? 2 : 0) | (contents.sealed === true ? 4 : 0);
 }
 
+/** Whoever owns a range of addresses. */
+export type Owner = Mapping | Reservation | Arena;
+
 /** What this thread owns. */
-export const registry = new Registry<Mapping, MappingRecord>();
+export const registry = new Registry<Owner, MappingRecord, Reserve>();
+
+/** Names to C++ whoever may be overwritten: some mappings, and the reserve they lie in. */
+export function ownersOf(victims: readonly MappingRecord[], home: Home | undefined): Float64Array {
+  const ids = victims.map(({ ownerId }) => ownerId);
+  return Float64Array.from(home === undefined ? ids : [...ids, home.ownerId]);
+}
+
+/** The reservation that all of these pages lie in. A range that crosses its edge is refused. */
+export function homeOf({ start, end }: Span): Reserve | undefined {
+  if (registry.reserves.size === 0) return undefined;
+  const [first, second] = registry.reserves.overlapping(start, end);
+  if (first === undefined) return undefined;
+  const inside = first.inner.start <= start && end <= first.inner.end;
+  if (inside && second === undefined) return first;
+  throw misuse('UNSUPPORTED', 'the range crosses the edge of a reservation', {
+    address: BigInt(start),
+    length: end - start,
+    conflicts: first.owner === undefined ? [] : [first.owner],
+    hint: 'what lies in a reservation lies in it wholly',
+  });
+}

@@ -246,12 +246,14 @@ class HeldBy implements RegionOwner {
   }
 
   get mapping(): Owner | undefined {
-    return this.#record?.owner;
+    if (this.kind === 'mapping') return this.#record?.owner;
+    const reserve = registry.reserves.at(Number(this.#region.start));
+    return reserve?.ownerId === this.#owner ? reserve.owner : undefined;
   }
 
   get label(): string {
+    if (this.#owner < 0 && this.kind !== 'retired') return `another thread’s ${this.kind}`;
     if (this.kind !== 'mapping') return this.kind;
-    if (this.#owner < 0) return 'another thread’s mapping';
     const name = this.#record?.contents.path ?? this.#region.path;
     return name === undefined ? 'mapping' : shortName(name);
   }

@@ -18,9 +18,12 @@ export function releaseAll(record: MappingRecord): void {
   if (retired) reapLater();
 }
 
-function unmapPages(record: MappingRecord, start: number, end: number): boolean {
+/** Gives pages back, and says whether they are kept for a while. Changes no books but an arena's. */
+export function unmapPages(record: MappingRecord, start: number, end: number): boolean {
   const answer = native.unmap(start, end - start);
-  return typeof answer === 'boolean' ? answer : check(answer, whereOf(record));
+  const retired = typeof answer === 'boolean' ? answer : check(answer, whereOf(record));
+  record.home?.freed?.({ start, end }, !retired);
+  return retired;
 }
 
 /** Unmaps a part of a mapping: pages [start, end) of it. */
@@ -68,6 +71,7 @@ function partOf(record: MappingRecord, start: number, end: number): MappingRecor
     contents: shown,
     inherit: record.inherit,
     guarded: record.guarded,
+    home: record.home,
   };
   const part = new MappingRecord(place, record.ownerId);
   if (record.runs !== undefined) part.setRuns(record.runsMoved(part, part));

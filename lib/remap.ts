@@ -2,7 +2,7 @@
 import { check, isDestroyed, native, pageSize } from './binding.js';
 import { constants } from './constants.js';
 import { inside } from './inside.js';
-import { reapLater, withRoom } from './lifetime.js';
+import { keepPlaced, reapLater, withRoom } from './lifetime.js';
 import type { Mapping } from './mapping.js';
 import {
   type RawRange,
@@ -15,7 +15,14 @@ import {
 } from './owned.js';
 import { type Span, roundUp } from './page.js';
 import { whereOf } from './ranges.js';
-import { MappingRecord, type ProtectedRun, registry } from './record.js';
+import {
+  MappingRecord,
+  type Owner,
+  type ProtectedRun,
+  homeOf,
+  ownersOf,
+  registry,
+} from './record.js';
 import { carve } from './release.js';
 
 interface RemapCall {
@@ -48,7 +55,7 @@ const MOST = 2n ** 62n;
 
 const overlaps = (a: Span, b: Span): boolean => a.start < b.end && b.start < a.end;
 
-export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping {
+export function remapRange(call: RemapCall, names: readonly Owner[]): Mapping {
   const { range, size, flags, to } = call;
   const from = pagesOf(range);
   const target = pagesOf({ address: to, length: size < MOST ? size : MOST });
@@ -62,6 +69,7 @@ export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping 
   const stays = duplicates || (flags & DONTUNMAP) !== 0;
   if (!stays) mustBeIdle(source);
   const victims = fixed ? victimsIn(target, names) : [];
+  const home = fixed ? homeOf(target) : undefined;
   // Held from here on: a Mapping that was collected cannot be handed out again.
   const owner = source.owner;
   const covers = from.start === source.start && from.end === source.end;
@@ -76,7 +84,7 @@ export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping 
       span,
       flags,
       fixed ? target.start : 0,
-      Float64Array.from(victims, ({ ownerId }) => ownerId),
+      ownersOf(victims, home),
     ),
   );
   const destroyed = isDestroyed(answer);
@@ -89,6 +97,7 @@ export function remapRange(call: RemapCall, names: readonly Mapping[]): Mapping 
   const runs = source.runsMoved(shown, place);
   const replaced = victims.map((victim) => victim.owner);
   for (const victim of victims) carve(victim, target, 'replaced');
+  if (!stays || home !== undefined) moved.home = home;
   const mapping = settle(source, moved, { from, to: place, runs, stays, owner });
   unhide(moved, Number(size));
   for (const victim of replaced) victim?.emit('replace');
@@ -143,6 +152,7 @@ function settle(
     source.end = to.end;
     registry.insert(source);
     source.setRuns(runs);
+    keepPlaced(owner, source);
     return owner;
   }
   // A source that was also a victim is in parts by now, and one of them is what moved.

@@ -1,5 +1,5 @@
 // dup2 for memory: new contents below the same address and the same Buffers.
-import { check, isDestroyed, native, pageSize } from './binding.js';
+import { KEEP, check, isDestroyed, native, pageSize } from './binding.js';
 import { misuse } from './errors.js';
 import { type OpenFile, statusOf, tooShort, withFileSync } from './file.js';
 import { collectFaults } from './faults.js';
@@ -95,7 +95,7 @@ function put(record: MappingRecord, contents: Contents, place: Place): void {
     place.offset,
     treatment(record, contents),
     Float64Array.of(ownerId),
-    true,
+    KEEP.views,
   );
   if (isDestroyed(answer)) disown(record, 'unmapped');
   check(answer, { address: BigInt(record.address), length: record.length, path: contents.path });

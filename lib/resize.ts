@@ -8,6 +8,7 @@ import { disown, reapLater, withRoom } from './lifetime.js';
 import { type Span, roundUp } from './page.js';
 import { whereOf } from './ranges.js';
 import { type MappingRecord, registry } from './record.js';
+import { unmapPages } from './release.js';
 
 export function resizeMapping(record: MappingRecord, length: number): void {
   const span = roundUp(record.lead + length, pageSize);
@@ -47,7 +48,7 @@ function grow(record: MappingRecord, length: number, span: number): void {
 function shrink(record: MappingRecord, length: number, span: number): void {
   const cut = record.start + span;
   if (cut < record.end) {
-    check(native.unmap(cut, record.end - cut), { ...whereOf(record), length });
+    unmapPages(record, cut, record.end);
     move(record, { start: record.start, end: cut });
     reapLater();
   }

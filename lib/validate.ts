@@ -140,15 +140,24 @@ export function rangeWithin({ offset, length }: GivenRange, total: number): Byte
 }
 
 /** Checks offset + length against `total` without ever overflowing. */
+function fits({ offset, length }: ByteRange, total: number, whole: string): void {
+  if (offset <= total && length <= total - offset) return;
+  throw misuse(
+    'RANGE',
+    `${String(length)} bytes at offset ${String(offset)} do not lie within the ${String(total)} bytes of the ${whole}`,
+    { length: total, argument: offset > total ? 'offset' : 'length' },
+  );
+}
+
+/** A range of a mapping of `total` bytes. */
 export function within(offset: number, length: number, total: number): ByteRange {
-  if (offset > total || length > total - offset) {
-    throw misuse(
-      'RANGE',
-      `${String(length)} bytes at offset ${String(offset)} do not lie within the ${String(total)} bytes of the mapping`,
-      { length: total, argument: offset > total ? 'offset' : 'length' },
-    );
-  }
+  fits({ offset, length }, total, 'mapping');
   return { offset, length };
+}
+
+/** A range of a reservation of `total` bytes. */
+export function withinReservation(range: ByteRange, total: number): void {
+  fits(range, total, 'reservation');
 }
 
 const intrinsic = Object.getOwnPropertyDescriptor(

@@ -5,7 +5,9 @@ import { flags } from './constants.js';
 import { damageOf } from './faults.js';
 import type { Protection } from './flags.js';
 import type { Mapping } from './mapping.js';
-import { type MappingRecord, type ProtectedRun, registry } from './record.js';
+import { type MappingRecord, type Owner, type ProtectedRun, registry } from './record.js';
+import { uncovered } from './registry.js';
+import type { Reserve } from './reserve.js';
 
 /** A place where the kernel's list disagrees with the registry. */
 export interface Drift {
@@ -18,7 +20,9 @@ export interface Drift {
   readonly address: bigint;
   /** Bytes that differ. */
   readonly length: number;
-  /** The mapping it belongs to, if somebody can still reach it. */
+  /** Whose it is, if somebody can still reach it. */
+  readonly owner: Owner | undefined;
+  /** The same, where that is a mapping. */
   readonly mapping: Mapping | undefined;
   /** What memmap believes. */
   readonly expected: string;
@@ -54,9 +58,34 @@ export function regionsIn(start: number, end: number): Region[] {
 
 /** Every disagreement; empty when the two lists agree. */
 export function verify(): Drift[] {
-  return [...registry.entries()].flatMap((record) =>
+  const mapped = [...registry.entries()].flatMap((record) =>
     record.protections().flatMap((run) => driftsOf(record, run)),
   );
+  return [...mapped, ...[...registry.reserves].flatMap(vacantDrifts)];
+}
+
+/** Vacant pages are private memory; whether native code may still read them makes no difference. */
+function vacantDrifts(reserve: Reserve): Drift[] {
+  return registry.gaps(reserve.start, reserve.end).flatMap((gap) => {
+    const common = { owner: reserve.owner, mapping: undefined, expected: 'reserved' };
+    const strangers = regionsIn(gap.start, gap.end)
+      .filter(({ shared, inode }) => shared || inode !== 0)
+      .map((region) => ({
+        ...common,
+        kind: 'replaced' as const,
+        address: BigInt(Math.max(region.start, gap.start)),
+        length: Math.min(region.end, gap.end) - Math.max(region.start, gap.start),
+        found: description(region),
+      }));
+    const missing = uncovered(gap.start, gap.end, regionsIn(gap.start, gap.end)).map((hole) => ({
+      ...common,
+      kind: 'missing' as const,
+      address: BigInt(hole.start),
+      length: hole.end - hole.start,
+      found: 'nothing',
+    }));
+    return [...strangers, ...missing];
+  });
 }
 
 function driftsOf(record: MappingRecord, run: ProtectedRun): Drift[] {
@@ -69,6 +98,7 @@ function driftsOf(record: MappingRecord, run: ProtectedRun): Drift[] {
       kind,
       address: BigInt(start),
       length: end - start,
+      owner: record.owner,
       mapping: record.owner,
       expected: expectation(record, run),
       found,

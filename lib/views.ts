@@ -4,7 +4,8 @@ import { check, native } from './binding.js';
 import { flags } from './constants.js';
 import { startGuard } from './faults.js';
 import { misuse } from './errors.js';
-import type { MappingRecord } from './record.js';
+import type { Span } from './page.js';
+import { type MappingRecord, registry } from './record.js';
 import type { ByteRange } from './validate.js';
 
 /** Node 26.0 to 26.8 abort on an external ArrayBuffer of 32 GiB (nodejs/node#65534). */
@@ -60,6 +61,26 @@ export function makeSharedView(mapping: object, record: MappingRecord): SharedAr
   const details = { address: BigInt(record.address), length, path: contents.path };
   const buffer = check(native.sharedView(start, lead, length), details);
   new Keeper(buffer, mapping);
+  return buffer;
+}
+
+/** Bytes of a reservation as one Buffer. The range has been checked. */
+export function makeSpan(
+  reservation: object,
+  { start }: Span,
+  { offset, length }: ByteRange,
+): Buffer {
+  if (length === 0) return Buffer.alloc(0);
+  mustFit(length);
+  const guarded = registry
+    .entriesIn(start + offset, start + offset + length)
+    .some((record) => record.guarded);
+  if (guarded) startGuard();
+  const buffer = check(native.span(start, offset, length), {
+    length,
+    hint: 'place() something readable there first',
+  });
+  new Keeper(buffer.buffer, reservation);
   return buffer;
 }
 

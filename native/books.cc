@@ -2,17 +2,38 @@
 
 #include <algorithm>
 
-#include "buffers.h"
+#include "reserve.h"
 
 namespace memmap::books {
+
+namespace {
+
+// Retired pages of a reserve whose owner is named: they stay readable whatever is placed there.
+bool is_cooling(const Claims& claims, const Environment& environment, const Claim& claim,
+                const Args::Numbers& owners) {
+  if (claim.state == State::kAbandoned) return false;
+  const Reserve* reserve = reserves::home_of(claims, claim.pages);
+  return reserve != nullptr && reserve->environment == &environment && owners.has(reserve->owner);
+}
+
+}  // namespace
 
 Outcome verify(Claims& claims, Environment& environment, Range pages, const Args::Numbers* owners) {
   for (uintptr_t at = pages.begin; at < pages.end;) {
     const Claim* claim = claims.at(at);
     if (claim == nullptr) return {Refusal::kForeign, at};
-    if (claim->environment == nullptr) return {Refusal::kRetired, at};
-    if (claim->environment != &environment) return {Refusal::kForeign, at};
-    if (owners != nullptr && !owners->has(claim->owner)) return {Refusal::kUnnamed, at};
+    if (claim->environment == nullptr) {
+      if (owners == nullptr || !is_cooling(claims, environment, *claim, *owners)) {
+        return {Refusal::kRetired, at};
+      }
+      // What nobody can detach would show what is placed there, and change it.
+      if (buffers::held(claim->pages.intersect(pages))) return {Refusal::kBusy, at};
+    } else {
+      if (claim->environment != &environment) return {Refusal::kForeign, at};
+      if (owners != nullptr && !owners->has(claim->owner)) return {Refusal::kUnnamed, at};
+      // Nothing is there that a call could be about.
+      if (owners == nullptr && claim->vacant) return {Refusal::kPlaced, at};
+    }
     at = claim->pages.end;
   }
   return {};
@@ -22,12 +43,12 @@ bool is_whole(const Claim& claim, Range pages) {
   return claim.pages.begin == pages.begin && claim.pages.end == pages.end;
 }
 
-bool forget(Claims& claims, Environment& own, Range pages) {
+bool forget(Claims& claims, Environment& own, Range pages, buffers::Spans spans) {
   bool viewed = false;
   while (Claim* claim = claims.first_in(pages)) {
     const Range part = claim->pages.intersect(pages);
     viewed = viewed || claim->viewed;
-    buffers::detach(own, *claim, part);
+    buffers::detach(own, *claim, part, spans);
     claims.remove(claims.isolate(part));
   }
   return viewed || buffers::readable_by_others(pages);
@@ -66,7 +87,13 @@ Outcome after_failed_move(Claims& claims, Environment& own, Range target, sys::S
   };
   const bool listed = sys::regions(target, visit, &covered).ok();
   if (listed && covered.end >= target.end) return outcome;
-  if (forget(claims, own, target)) buffers::leave_zeros(claims, target);
+  const bool viewed = forget(claims, own, target);
+  const Reserve* home = reserves::home_of(claims, target);
+  if (viewed) {
+    buffers::leave_zeros(claims, target);
+  } else if (home != nullptr) {
+    reserves::refill(claims, target, *home);
+  }
   outcome.destroyed = true;
   return outcome;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "args.h"
+#include "buffers.h"
 #include "claims.h"
 #include "environment.h"
 #include "failure.h"
@@ -16,7 +17,8 @@ bool is_whole(const Claim& claim, Range pages);
 
 // The parts of `pages` that are claimed leave the table; views over them are detached. What lies
 // outside of `pages` stays, with its own views. True when native code may still be reading one.
-[[nodiscard]] bool forget(Claims& claims, Environment& own, Range pages);
+[[nodiscard]] bool forget(Claims& claims, Environment& own, Range pages,
+                          buffers::Spans spans = buffers::Spans::kDetach);
 
 // Detaches every view over some pages; those that cannot be are held.
 void detach(Claims& claims, Environment& own, Range pages);

@@ -3,56 +3,51 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <deque>
-#include <utility>
 #include <vector>
 
 #include "guarding.h"
-#include "room.h"
-#include "view_list.h"
+#include "limbo.h"
 
 namespace memmap::buffers {
 
 namespace {
 
-// How long, how many and how much: what JavaScript cannot reach any more, but native code on
-// another thread might still be reading. Address space only: no page is resident unless somebody
-// writes.
-constexpr uint64_t kQuarantineMs = 10'000;
-constexpr size_t kQuarantineRanges = 16'384;
-constexpr size_t kQuarantineBytes = size_t{64} << 30;
-// From here on the oldest of them are given to those who ask for the same.
-constexpr size_t kRecycleFrom = 1024;
 // As much address space as detached ArrayBuffers that are not yet collected may keep once it is
 // looked through: less than a hundredth of 47 bits.
 constexpr size_t kLingeringBytes = size_t{1} << 40;
 // As many detached ArrayBuffers as are looked through at once, at least.
 constexpr size_t kSweepFrom = 5'000;
 
-struct Quarantined {
-  Range pages;
-  uint64_t since;
-};
-
-// Guarded by the lock of Claims, and like it never destroyed.
-struct Limbo {
-  ViewList held;
-  ViewList lingering;
-  std::deque<Quarantined> quarantine;
-  size_t quarantined_bytes = 0;
-  // Grows where the kernel has no room to let ranges go, so that not every retirement tries again.
-  size_t most_ranges = kQuarantineRanges;
-};
-Limbo& limbo() {
-  static Limbo* const state = new Limbo();
-  return *state;
-}
-
 void unlink(Claim& claim, View* view) {
   View** link = &claim.views;
   while (*link != nullptr && *link != view) link = &(*link)->next;
   if (*link == view) *link = view->next;
   view->linked = false;
+}
+
+void link(Claims& claims, View* view) {
+  view->linked = true;
+  if (view->spanning) {
+    limbo().spans.insert(view);
+    return;
+  }
+  Claim* claim = claims.at(view->bytes.begin);
+  view->next = claim->views;
+  claim->views = view;
+}
+
+void unlink(Claims& claims, View* view) {
+  if (view->spanning) {
+    limbo().spans.erase(view);
+    view->linked = false;
+  } else {
+    unlink(*claims.at(view->bytes.begin), view);
+  }
+}
+
+void hold(View* view) {
+  view->held = true;
+  limbo().held.insert(view);
 }
 
 // An environment that is ending runs finalizers although the memory may live on in another
@@ -63,34 +58,10 @@ bool ending(napi_env env) {
   return napi_object_freeze(env, object) != napi_ok;
 }
 
-void hold(View* view) {
-  view->held = true;
-  limbo().held.insert(view);
-}
-
-bool in_use(Range pages) { return limbo().held.over(pages) || limbo().lingering.over(pages); }
-
-void quarantine(Claim& claim) {
-  claim.state = State::kQuarantined;
-  limbo().quarantine.push_back({claim.pages, sys::monotonic_ms()});
-  limbo().quarantined_bytes += claim.pages.size();
-}
-
-template <typename Visit>
-void each_in(Claims& claims, Range range, Visit visit) {
-  std::vector<Range> found;
-  for (Claim* claim = claims.first_in(range); claim != nullptr;) {
-    found.push_back(claim->pages);
-    if (claim->pages.end >= range.end) break;
-    claim = claims.first_in({claim->pages.end, range.end});
-  }
-  for (const Range pages : found) visit(*claims.at(pages.begin));
-}
-
 // A view has gone: what waited for it may go on.
 void settle(Claims& claims, Range bytes) {
-  each_in(claims, bytes, [&](Claim& claim) {
-    if (in_use(claim.pages)) return;
+  claims.each_in(bytes, [&](Claim& claim) {
+    if (readable_by_others(claim.pages)) return;
     if (claim.state == State::kRetired) quarantine(claim);
     if (claim.state != State::kAbandoned) return;
     release(claims, claim);
@@ -124,11 +95,11 @@ void finalize(napi_env env, void* /*data*/, void* hint) {
     if (view->swept) delete view;
     return;
   }
-  if (view->linked) unlink(*claims.at(view->bytes.begin), view);
+  if (view->linked) unlink(claims, view);
   if (last) {
     // The memory may have been transferred to a thread that lives on: held for good, as zeros.
     if (!view->held) hold(view);
-    each_in(claims, view->bytes, [&](Claim& claim) {
+    claims.each_in(view->bytes, [&](Claim& claim) {
       if (claim.state != State::kAbandoned || !blank(claim, claim.pages).ok()) return;
       retire(claims, claim);
     });
@@ -144,17 +115,11 @@ void finalize(napi_env env, void* /*data*/, void* hint) {
   delete view;
 }
 
-}  // namespace
-
-napi_value make(Environment& own, Range bytes, Outcome* outcome) {
-  Claims& claims = Claims::process();
-  {
-    const auto lock = claims.lock();
-    *outcome = guarding::open_view(claims, own, bytes);
-    if (!outcome->ok()) return nullptr;
-  }
+// Over bytes that can be read and are watched by now.
+napi_value make_view(Environment& own, Range bytes, bool spanning, Outcome* outcome) {
   // Without the lock: a failing creation calls finalize() at once.
   View* view = new View{bytes, &own};
+  view->spanning = spanning;
   napi_value buffer = nullptr;
   const napi_status made =
       napi_create_external_buffer(own.env, bytes.size(), bytes.data(), finalize, view, &buffer);
@@ -170,12 +135,58 @@ napi_value make(Environment& own, Range bytes, Outcome* outcome) {
   napi_value memory = nullptr;
   napi_get_typedarray_info(own.env, buffer, nullptr, nullptr, nullptr, &memory, nullptr);
   napi_create_reference(own.env, memory, 0, &view->buffer);
+  Claims& claims = Claims::process();
   const auto lock = claims.lock();
-  Claim* claim = claims.at(bytes.begin);
-  view->next = claim->views;
-  claim->views = view;
-  view->linked = true;
+  link(claims, view);
   return buffer;
+}
+
+// Detached, or held where it is not ours to detach any more. It is in no list.
+void part_with(Environment& own, View* view) {
+  view->linked = false;
+  napi_value buffer = nullptr;
+  bool detached = true;
+  napi_get_reference_value(own.env, view->buffer, &buffer);
+  if (buffer != nullptr) napi_is_detached_arraybuffer(own.env, buffer, &detached);
+  if (detached || napi_detach_arraybuffer(own.env, buffer) != napi_ok) {
+    hold(view);
+    return;
+  }
+  view->lingering = true;
+  limbo().lingering.insert(view);
+  own.lingering.push_back(view);
+  own.lingering_bytes += view->bytes.size();
+}
+
+// True when its ArrayBuffer is not the one that shows the memory.
+bool has_escaped(napi_env env, const View* view) {
+  napi_value buffer = nullptr;
+  bool detached = true;
+  napi_get_reference_value(env, view->buffer, &buffer);
+  if (buffer != nullptr) napi_is_detached_arraybuffer(env, buffer, &detached);
+  return detached;
+}
+
+}  // namespace
+
+napi_value make(Environment& own, Range bytes, Outcome* outcome) {
+  {
+    Claims& claims = Claims::process();
+    const auto lock = claims.lock();
+    *outcome = guarding::open_view(claims, own, bytes);
+    if (!outcome->ok()) return nullptr;
+  }
+  return make_view(own, bytes, false, outcome);
+}
+
+napi_value make_span(Environment& own, Range bytes, Outcome* outcome) {
+  {
+    Claims& claims = Claims::process();
+    const auto lock = claims.lock();
+    *outcome = guarding::open_span(claims, own, bytes);
+    if (!outcome->ok()) return nullptr;
+  }
+  return make_view(own, bytes, true, outcome);
 }
 
 View* hold_new(Environment& own, Range bytes) {
@@ -190,26 +201,17 @@ void let_go(Claims& claims, View* view) {
   delete view;
 }
 
-void detach(Environment& own, Claim& claim, Range pages) {
+void detach(Environment& own, Claim& claim, Range pages, Spans spans) {
   for (View* view = claim.views; view != nullptr;) {
     View* following = view->next;
     if (view->bytes.overlaps(pages)) {
       unlink(claim, view);
-      napi_value buffer = nullptr;
-      bool detached = true;
-      napi_get_reference_value(own.env, view->buffer, &buffer);
-      if (buffer != nullptr) napi_is_detached_arraybuffer(own.env, buffer, &detached);
-      if (detached || napi_detach_arraybuffer(own.env, buffer) != napi_ok) {
-        hold(view);
-      } else {
-        view->lingering = true;
-        limbo().lingering.insert(view);
-        own.lingering.push_back(view);
-        own.lingering_bytes += view->bytes.size();
-      }
+      part_with(own, view);
     }
     view = following;
   }
+  if (spans == Spans::kKeep) return;
+  for (View* view : limbo().spans.take_over(pages)) part_with(own, view);
 }
 
 void sweep(Claims& claims, Environment& own, bool now) {
@@ -249,6 +251,10 @@ void hold(Claim& claim, Range pages) {
     }
     view = following;
   }
+  for (View* view : limbo().spans.take_over(pages)) {
+    view->linked = false;
+    hold(view);
+  }
 }
 
 void abandon(Claim& claim) {
@@ -260,141 +266,20 @@ void abandon(Claim& claim) {
 }
 
 bool held(Range pages) { return limbo().held.over(pages); }
-bool readable_by_others(Range pages) { return in_use(pages); }
+bool readable_by_others(Range pages) {
+  return limbo().held.over(pages) || limbo().lingering.over(pages);
+}
 
 bool escaped(napi_env env, Claims& claims, Range pages) {
   if (limbo().held.over(pages)) return true;
   bool found = false;
-  each_in(claims, pages, [&](Claim& claim) {
+  claims.each_in(pages, [&](Claim& claim) {
     for (const View* view = claim.views; view != nullptr; view = view->next) {
-      if (!view->bytes.overlaps(pages)) continue;
-      napi_value buffer = nullptr;
-      napi_get_reference_value(env, view->buffer, &buffer);
-      bool detached = true;
-      if (buffer != nullptr) napi_is_detached_arraybuffer(env, buffer, &detached);
-      found = found || detached;
+      found = found || (view->bytes.overlaps(pages) && has_escaped(env, view));
     }
   });
-  return found;
-}
-
-sys::Status blank(Claim& claim, Range pages) {
-  if (claim.discardable && sys::advise(pages, MADV_DONTNEED).ok()) return {};
-  claim.recyclable = false;
-  return sys::overlay_zero(pages);
-}
-
-void retire(Claims& claims, Claim& claim) {
-  watches::release(std::exchange(claim.watch, nullptr));
-  claim.state = State::kRetired;
-  claim.environment = nullptr;
-  if (!in_use(claim.pages)) quarantine(claim);
-  reap(claims, false);
-}
-
-void retire_zeros(Claims& claims, Range pages) {
-  Claim left;
-  left.pages = pages;
-  left.discardable = true;
-  retire(claims, claims.add(left));
-}
-
-void leave_zeros(Claims& claims, Range hole) {
-  if (hole.empty()) return;
-  const auto filled = sys::map_exclusive(hole.begin, hole.size(), PROT_READ | PROT_WRITE,
-                                         MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
-  if (filled.ok()) retire_zeros(claims, hole);
-}
-
-void release(Claims& claims, Claim& claim) {
-  // Before the pages go: a handler must not put one where somebody else's will be.
-  watches::release(std::exchange(claim.watch, nullptr));
-  const bool room = room::for_more(claims.count(), 1) || !claim.discardable;
-  if (room && sys::unmap(claim.pages).ok()) {
-    claims.remove(claim);
-    return;
-  }
-  // No room to split a region: tried again when the quarantine is emptied.
-  static_cast<void>(blank(claim, claim.pages).ok());
-  claim.environment = nullptr;
-  quarantine(claim);
-}
-
-namespace {
-
-// The claim of a quarantined range; null where the pages are somebody else's by now.
-Claim* quarantined(Claims& claims, Range pages) {
-  Claim* claim = claims.at(pages.begin);
-  const bool same = claim != nullptr && claim->pages.begin == pages.begin &&
-                    claim->pages.end == pages.end && claim->state == State::kQuarantined;
-  return same ? claim : nullptr;
-}
-
-}  // namespace
-
-Claim* recycle(Claims& claims, size_t length) {
-  Limbo& state = limbo();
-  if (state.quarantine.size() < kRecycleFrom) return nullptr;
-  const Range oldest = state.quarantine.front().pages;
-  if (oldest.size() != length) return nullptr;
-  Claim* claim = quarantined(claims, oldest);
-  const bool stale = claim == nullptr;
-  // Once more: native code that was late may have written there.
-  if (!stale && (!claim->recyclable || !sys::advise(oldest, MADV_DONTNEED).ok())) return nullptr;
-  state.quarantine.pop_front();
-  state.quarantined_bytes -= length;
-  return claim;
-}
-
-void reap(Claims& claims, bool all) {
-  Limbo& state = limbo();
-  const size_t waiting = state.quarantine.size();
-  if (waiting == 0) return;
-  const bool crowded =
-      waiting > state.most_ranges || (state.quarantined_bytes > kQuarantineBytes && waiting > 1);
-  const uint64_t now = sys::monotonic_ms();
-  const bool aged = now - state.quarantine.front().since > kQuarantineMs;
-  if (!all && !crowded && !aged) return;
-  if (all) room::look_again();
-
-  // Crowded: the older half goes, so that the cost is paid once for many. Oldest first in line.
-  size_t take = all ? waiting : crowded ? waiting / 2 : 0;
-  std::vector<Range> going;
-  while (!state.quarantine.empty() &&
-         (take > 0 || now - state.quarantine.front().since > kQuarantineMs)) {
-    if (take > 0) --take;
-    const Range pages = state.quarantine.front().pages;
-    state.quarantined_bytes -= pages.size();
-    if (quarantined(claims, pages) != nullptr) going.push_back(pages);
-    state.quarantine.pop_front();
-  }
-  std::sort(going.begin(), going.end(), [](Range a, Range b) { return a.begin < b.begin; });
-  for (size_t first = 0; first < going.size();) {
-    size_t last = first;
-    while (last + 1 < going.size() && going[last + 1].begin == going[last].end) ++last;
-    const bool gone =
-        room::for_more(claims.count(), 1) && sys::unmap({going[first].begin, going[last].end}).ok();
-    for (size_t i = first; i <= last; ++i) {
-      Claim& claim = *claims.at(going[i].begin);
-      if (gone) {
-        claims.remove(claim);
-      } else {
-        quarantine(claim);
-      }
-    }
-    first = last + 1;
-  }
-  state.most_ranges = std::max(kQuarantineRanges, 2 * state.quarantine.size());
-}
-
-Retired retired(Claims& claims) {
-  Retired found{0, 0};
-  claims.each([&](const Claim& claim) {
-    if (claim.state != State::kRetired && claim.state != State::kQuarantined) return;
-    ++found.ranges;
-    found.bytes += claim.pages.size();
-  });
-  return found;
+  const auto attached = [env](const View* view) { return !has_escaped(env, view); };
+  return found || !limbo().spans.each_over(pages, attached);
 }
 
 }  // namespace memmap::buffers

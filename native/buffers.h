@@ -26,6 +26,7 @@ struct View {
   napi_ref buffer = nullptr;  // weak
   View* next = nullptr;       // in the claim's list
   bool linked = false;
+  bool spanning = false;  // over several claims of a reserve: in no claim's list
   bool lingering = false;
   bool held = false;
   bool swept = false;
@@ -36,6 +37,8 @@ namespace buffers {
 
 // An ArrayBuffer over bytes of a claim of `environment`.
 napi_value make(Environment& own, Range bytes, Outcome* outcome);
+// The same over bytes of a reserve, whatever claims they lie in.
+napi_value make_span(Environment& own, Range bytes, Outcome* outcome);
 
 // The rest needs the lock of Claims. Under it only these calls of Node-API are made, none of which
 // can run JavaScript or a finalizer: napi_get_reference_value, napi_is_detached_arraybuffer,
@@ -45,7 +48,10 @@ napi_value make(Environment& own, Range bytes, Outcome* outcome);
 View* hold_new(Environment& own, Range bytes);
 void let_go(Claims& claims, View* view);
 // Takes the views that touch `pages` out of `claim`: attached ones are detached, the others held.
-void detach(Environment& own, Claim& claim, Range pages);
+// The views of a reserve are about addresses, not contents: they may stay where pages are replaced
+// by others that can be read.
+enum class Spans { kDetach, kKeep };
+void detach(Environment& own, Claim& claim, Range pages, Spans spans = Spans::kDetach);
 // Lets go of what was detached and then collected; `now`, or when there is much of it.
 void sweep(Claims& claims, Environment& own, bool now);
 // The environment is ending: nothing of it can be reached any more.

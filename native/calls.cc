@@ -16,6 +16,7 @@ namespace {
 constexpr int kInherit = 1;
 constexpr int kGuarded = 2;
 constexpr int kSafe = 4;
+constexpr int kMostKept = 2;  // space::Keep
 
 space::MapRequest map_request(Args& args) {
   space::MapRequest request{};
@@ -43,16 +44,35 @@ napi_value map(Args& args) {
   return args.number(static_cast<double>(mapped.value));
 }
 
-// overlay(owner, address, length, protection, flags, fd, offset, options, owners, keepViews)
+// overlay(owner, address, length, protection, flags, fd, offset, options, owners, keep)
 napi_value overlay(Args& args) {
   const space::MapRequest request = map_request(args);
   const Args::Numbers owners = args.numbers(8);
-  const bool keep_views = args.boolean(9);
+  const int keep = args.integer(9);
   if (!args.ok()) return args.failure();
   if (request.length == 0 || request.address % sys::page_size() != 0) {
     return to_failure(args.env(), {Refusal::kArgument, 1});
   }
-  return to_failure(args.env(), space::overlay(args.environment(), request, owners, keep_views));
+  if (keep < 0 || keep > kMostKept) return to_failure(args.env(), {Refusal::kArgument, 9});
+  const auto kept = static_cast<space::Keep>(keep);
+  return to_failure(args.env(), space::overlay(args.environment(), request, owners, kept));
+}
+
+// A call on whole pages that answers nothing: (address, length).
+template <Outcome (*call)(Environment&, Range)>
+napi_value at_pages(Args& args) {
+  const Span span = pages_at(args);
+  if (!args.ok()) return args.failure();
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  return to_failure(args.env(), call(args.environment(), span.pages));
+}
+
+// vacant(address, length) -> whether nothing is in that part of a reserve, or can still be read
+napi_value vacant(Args& args) {
+  const Span span = pages_at(args);
+  if (!args.ok()) return args.failure();
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  return Napi::Boolean::New(args.env(), space::is_vacant(args.environment(), span.pages));
 }
 
 // unmap(address, length) -> true when the range was retired instead
@@ -63,14 +83,6 @@ napi_value unmap(Args& args) {
   const auto unmapped = space::unmap(args.environment(), span.pages);
   if (!unmapped.outcome.ok()) return to_failure(args.env(), unmapped.outcome);
   return Napi::Boolean::New(args.env(), unmapped.value);
-}
-
-// drop(address, length)
-napi_value drop(Args& args) {
-  const Span span = pages_at(args);
-  if (!args.ok()) return args.failure();
-  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
-  return to_failure(args.env(), space::drop(args.environment(), span.pages));
 }
 
 // A call on owned pages that answers nothing: (address, length, number).
@@ -263,7 +275,10 @@ void add_to(Napi::Object exports, Environment* own) {
   add<map>(exports, "map", own);
   add<overlay>(exports, "overlay", own);
   add<unmap>(exports, "unmap", own);
-  add<drop>(exports, "drop", own);
+  add<at_pages<space::drop>>(exports, "drop", own);
+  add<at_pages<space::hold_reserve>>(exports, "reserve", own);
+  add<at_pages<space::release_reserve>>(exports, "release", own);
+  add<vacant>(exports, "vacant", own);
   add<protect>(exports, "protect", own);
   add<advise>(exports, "advise", own);
   add<sync>(exports, "sync", own);

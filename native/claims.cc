@@ -78,4 +78,47 @@ Claim& Claims::isolate(Range pages) {
   return *claim;
 }
 
+Claim& Claims::merge(Claim& vacant) {
+  const Reserve* reserve = reserve_in(vacant.pages);
+  if (reserve == nullptr) return vacant;
+  const auto mergeable = [&](const Claim* claim) {
+    return claim != nullptr && claim->vacant && claim->state == State::kMapped &&
+           reserve->pages.contains(claim->pages);
+  };
+  Claim* merged = &vacant;
+  Claim* below = at(vacant.pages.begin - 1);
+  if (mergeable(below)) {
+    below->pages.end = vacant.pages.end;
+    remove(vacant);
+    merged = below;
+  }
+  Claim* above = at(merged->pages.end);
+  if (mergeable(above)) {
+    merged->pages.end = above->pages.end;
+    remove(*above);
+  }
+  return *merged;
+}
+
+void Claims::add_reserve(const Reserve& reserve) {
+  reserves_.insert_or_assign(reserve.pages.begin, reserve);
+}
+
+void Claims::remove_reserve(uintptr_t begin) { reserves_.erase(begin); }
+
+const Reserve* Claims::reserve_in(Range pages) const {
+  if (reserves_.empty()) return nullptr;
+  const auto next = reserves_.upper_bound(pages.begin);
+  if (next != reserves_.begin()) {
+    const Reserve& below = std::prev(next)->second;
+    if (pages.begin < below.pages.end) return &below;
+  }
+  return next != reserves_.end() && next->first < pages.end ? &next->second : nullptr;
+}
+
+void Claims::remove_reserves_of(const void* environment) {
+  std::erase_if(reserves_,
+                [&](const auto& entry) { return entry.second.environment == environment; });
+}
+
 }  // namespace memmap

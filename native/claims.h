@@ -4,6 +4,9 @@
 //   begin -> { [begin, end), environment, owner, state, views }    sorted, never overlapping
 //
 // What is not in the table is unknown, never free: only the kernel can say free.
+//
+//   reserve:  |==========================================|    ours until it is released
+//   claims:   | vacant | placed | vacant  | placed | vac |    what lies in it now
 #pragma once
 
 #include <cstdint>
@@ -16,7 +19,8 @@
 
 namespace memmap {
 
-struct View;  // buffers.h
+struct Environment;  // environment.h
+struct View;         // buffers.h
 
 enum class State : uint8_t {
   kMapped,
@@ -36,10 +40,20 @@ struct Claim {
   bool guarded = false;      // faults under its views are mended
   bool anonymous = false;    // no file is behind it
   bool safe = false;         // it cannot fault while it is writable
+  bool vacant = false;       // a reserve's own: inaccessible, nothing is in it
   int protection = kMixedProtection;
+  uint64_t turn = 0;       // kQuarantined: which entry of the queue is its
   Range holed;             // advice made some of these unreadable; only trying tells which
   Watch* watch = nullptr;  // guarded, and viewed
   View* views = nullptr;   // those whose ArrayBuffer is still attached, as far as we know
+};
+
+// Addresses that stay ours until they are released, whatever is placed there meanwhile: pages that
+// leave a claim in it become vacant instead of going back to the kernel.
+struct Reserve {
+  Range pages;
+  Environment* environment = nullptr;
+  double owner = 0;
 };
 
 // Every member function needs the lock.
@@ -68,7 +82,28 @@ class Claims {
   // either edge.
   Claim& isolate(Range pages);
 
+  // A vacant claim becomes one with the vacant claims of its reserve beside it. Gives that one.
+  Claim& merge(Claim& vacant);
+
+  void add_reserve(const Reserve& reserve);
+  void remove_reserve(uintptr_t begin);
+  // The first reserve that touches `pages`, or null.
+  [[nodiscard]] const Reserve* reserve_in(Range pages) const;
+  // Those of an environment that ends.
+  void remove_reserves_of(const void* environment);
+
   [[nodiscard]] size_t count() const { return claims_.size(); }
+
+  // Every claim that touches `pages`, ascending; it may be changed, removed or merged meanwhile.
+  template <typename Visit>
+  void each_in(Range pages, Visit visit) {
+    for (Claim* claim = first_in(pages); claim != nullptr;) {
+      const uintptr_t end = claim->pages.end;
+      visit(*claim);
+      if (end >= pages.end) return;
+      claim = first_in({end, pages.end});
+    }
+  }
 
   template <typename Visit>
   void each(Visit visit) {
@@ -81,6 +116,7 @@ class Claims {
 
   std::mutex mutex_;
   std::map<uintptr_t, Claim> claims_;
+  std::map<uintptr_t, Reserve> reserves_;
   Claim* recent_ = nullptr;  // what at() found last
 };
 

@@ -177,6 +177,7 @@ void add_data_to(Napi::Object exports, Environment* own) {
   add<copy_in>(exports, "copyIn", own);
   add<copy_in_async>(exports, "copyInAsync", own);
   add<view<buffers::make>>(exports, "view", own);
+  add<view<buffers::make_span>>(exports, "span", own);
   add<view<buffers::make_shared>>(exports, "sharedView", own);
   add<file_status>(exports, "fileStatus", own);
   add<allocate_file_now>(exports, "allocateFile", own);

@@ -21,6 +21,7 @@ enum class Refusal {
   kLimit,       // too near the kernel's limit of mappings
   kUnreadable,  // a page cannot be read: protection, or guard pages by advice
   kFault,       // a page holds what the fault guard put there, not what was mapped
+  kPlaced,      // a page lies in a reserve, and must not leave it
   kNoWayBack,   // such a page, and nothing is left that could show what was mapped
 };
 

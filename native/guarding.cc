@@ -3,20 +3,11 @@
 #include <sys/mman.h>
 
 #include "fault_guard.h"
+#include "reserve.h"
 
 namespace memmap::guarding {
 
 namespace {
-
-template <typename Visit>
-void each_in(Claims& claims, Range pages, Visit visit) {
-  for (Claim* claim = claims.first_in(pages); claim != nullptr;) {
-    const uintptr_t end = claim->pages.end;
-    visit(*claim);
-    if (end >= pages.end) return;
-    claim = claims.first_in({end, pages.end});
-  }
-}
 
 void watch_now(Claim& claim, Environment& own) {
   if (!claim.guarded || !claim.viewed || claim.watch != nullptr) return;
@@ -29,7 +20,7 @@ void watch_now(Claim& claim, Environment& own) {
 template <typename Bad>
 Outcome first_bad(Claims& claims, Range pages, Bad bad) {
   Outcome found;
-  each_in(claims, pages, [&](Claim& claim) {
+  claims.each_in(pages, [&](Claim& claim) {
     Damage* damage = claim.watch == nullptr ? nullptr : claim.watch->damage.load();
     if (damage == nullptr || !found.ok()) return;
     Range rest = claim.pages.intersect(pages);
@@ -75,21 +66,21 @@ void watch(Claim& claim, Environment& own) {
 }
 
 void watch_all(Claims& claims, Environment& own, Range pages) {
-  each_in(claims, pages, [&](Claim& claim) { watch_now(claim, own); });
+  claims.each_in(pages, [&](Claim& claim) { watch_now(claim, own); });
 }
 
 bool any_watch(Claims& claims, Range pages) {
   bool found = false;
-  each_in(claims, pages, [&](Claim& claim) { found = found || claim.watch != nullptr; });
+  claims.each_in(pages, [&](Claim& claim) { found = found || claim.watch != nullptr; });
   return found;
 }
 
 void close(Claims& claims, Range pages, watches::Closed& closed) {
-  each_in(claims, pages, [&](Claim& claim) { closed.add(claim.watch); });
+  claims.each_in(pages, [&](Claim& claim) { closed.add(claim.watch); });
 }
 
 void set_protection(Claims& claims, Range pages, int protection, bool known) {
-  each_in(claims, pages, [&](Claim& claim) {
+  claims.each_in(pages, [&](Claim& claim) {
     const Range part = claim.pages.intersect(pages);
     const bool whole = part.begin == claim.pages.begin && part.end == claim.pages.end;
     if (claim.protection != protection || !known) {
@@ -134,7 +125,7 @@ Outcome check_undamaged(Claims& claims, Range pages) {
 
 Outcome check_whole(Claims& claims, Range pages) {
   Outcome found;
-  each_in(claims, pages, [&](Claim& claim) {
+  claims.each_in(pages, [&](Claim& claim) {
     if (found.ok() && !pages.contains(claim.pages)) found = check_undamaged(claims, claim.pages);
   });
   return found;
@@ -147,6 +138,23 @@ Outcome open_view(Claims& claims, Environment& own, Range bytes) {
   if (hole != 0) return {Refusal::kUnreadable, hole};
   claim->viewed = true;
   watch(*claim, own);
+  return {};
+}
+
+Outcome open_span(Claims& claims, Environment& own, Range bytes) {
+  const Reserve* reserve = reserves::home_of(claims, bytes);
+  if (reserve == nullptr || reserve->environment != &own) return {Refusal::kForeign, bytes.begin};
+  for (uintptr_t at = bytes.begin; at < bytes.end;) {
+    const Claim* claim = claims.at(at);
+    if (claim == nullptr || claim->environment != &own) return {Refusal::kUnreadable, at};
+    const uintptr_t hole = first_unreadable(*claim, claim->pages.intersect(bytes));
+    if (hole != 0) return {Refusal::kUnreadable, hole};
+    at = claim->pages.end;
+  }
+  claims.each_in(bytes, [&](Claim& claim) {
+    claim.viewed = true;
+    watch(claim, own);
+  });
   return {};
 }
 

@@ -19,6 +19,8 @@ void watch_all(Claims& claims, Environment& own, Range pages);
 // A view over these bytes is about to be made: their claim is viewed from here on, and watched if
 // it is guarded. Not over pages that cannot be read, but for those that their file has lost.
 Outcome open_view(Claims& claims, Environment& own, Range bytes);
+// The same where they lie in a reserve of `own`, in any number of claims.
+Outcome open_span(Claims& claims, Environment& own, Range bytes);
 
 // Keeps the handler away from these pages for as long as `closed` lives.
 void close(Claims& claims, Range pages, watches::Closed& closed);

@@ -125,6 +125,7 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
   if (claim == nullptr || !books::is_whole(*claim, pages))
     return {{Refusal::kForeign, pages.begin}};
   if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, pages.begin, "mremap"}};
+  if (claims.reserve_in(pages) != nullptr) return {{Refusal::kPlaced, pages.begin}};
   watches::Closed closed;
   guarding::close(claims, pages, closed);
   const Outcome undamaged = guarding::check_undamaged(claims, pages);
@@ -184,6 +185,9 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   Claim* source = claims.of(&environment, touched);
   if (source == nullptr) return {{Refusal::kForeign, from.begin}};
   if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, from.begin, "mremap"}};
+  const bool leaves = request.old_length != 0 && (request.flags & kDontUnmap) == 0;
+  if (source->vacant || (leaves && claims.reserve_in(touched) != nullptr))
+    return {{Refusal::kPlaced, from.begin}};
   watches::Closed closed;
   guarding::close(claims, touched, closed);
   const Outcome undamaged = guarding::check_undamaged(claims, source->pages);
@@ -196,8 +200,10 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
     guarding::close(claims, target, closed);
     const Outcome whole = guarding::check_whole(claims, target);
     if (!whole.ok()) return {whole};
-    // What is moved there may be unreadable.
-    const Outcome blinded = books::blind(claims, environment, target);
+    const Reserve* home = claims.reserve_in(target);
+    if (home != nullptr && !home->pages.contains(target)) return {{Refusal::kPlaced, target.begin}};
+    const bool readable = source->protection >= 0 && (source->protection & PROT_READ) != 0;
+    const Outcome blinded = readable ? Outcome() : books::blind(claims, environment, target);
     if (!blinded.ok()) return {blinded};
   }
   const bool stays = request.old_length == 0 || (request.flags & kDontUnmap) != 0;
@@ -219,6 +225,7 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   placed.views = nullptr;
   placed.watch = nullptr;
   placed.viewed = false;
+  placed.recyclable = false;
   Watch* watch = nullptr;
   if (!stays) {
     buffers::detach(environment, *source, from);

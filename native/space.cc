@@ -10,6 +10,7 @@
 #include "buffers.h"
 #include "guarding.h"
 #include "repair.h"
+#include "reserve.h"
 #include "room.h"
 
 namespace memmap::space {
@@ -17,15 +18,6 @@ namespace memmap::space {
 namespace {
 
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
-constexpr int kGuardInstall = 102;  // Linux 6.13: the pages can no longer be read
-constexpr int kGuardRemove = 103;
-
-// Advice that only hints; any other may throw away what a private page alone holds.
-bool throws_away(int advice) {
-  constexpr int kHints[] = {MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED};
-  return std::find(std::begin(kHints), std::end(kHints), advice) == std::end(kHints);
-}
-
 // Fresh anonymous memory anywhere: what quarantined memory of the same kind can serve as well.
 bool recyclable(const MapRequest& request) {
   return request.address == 0 && !request.inherit && request.flags == (MAP_PRIVATE | MAP_ANON) &&
@@ -66,40 +58,6 @@ Answer<uintptr_t> map_somewhere(const MapRequest& request) {
   return {{}, mapped.value};
 }
 
-Outcome discard_strays(Claims& claims, Range pages) {
-  for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
-       claim = claims.at(claim->pages.end)) {
-    const Outcome discarded = repair::discard_strays(*claim);
-    if (!discarded.ok()) return discarded;
-  }
-  return {};
-}
-
-// The pages are no longer just what mapAnonymous() made, or can no longer be made zero by advice.
-void change(Claims& claims, Range pages, bool discardable) {
-  for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
-       claim = claims.at(claim->pages.end)) {
-    claim->discardable = claim->discardable && discardable;
-    claim->recyclable = false;
-  }
-}
-
-// Guard pages were installed, or removed: where some may be.
-void note_holes(Claims& claims, Range pages, bool installed) {
-  for (Claim* claim = claims.first_in(pages); claim != nullptr && claim->pages.begin < pages.end;
-       claim = claims.at(claim->pages.end)) {
-    Range& holed = claim->holed;
-    const Range part = claim->pages.intersect(pages);
-    if (!installed) {
-      if (part.contains(holed)) holed = {};
-    } else if (holed.empty()) {
-      holed = part;
-    } else {
-      holed = {std::min(holed.begin, part.begin), std::max(holed.end, part.end)};
-    }
-  }
-}
-
 }  // namespace
 
 Answer<uintptr_t> map(Environment& environment, const MapRequest& request) {
@@ -125,8 +83,57 @@ Answer<uintptr_t> map(Environment& environment, const MapRequest& request) {
   return mapped;
 }
 
+namespace {
+
+constexpr int kPrivateMemory = MAP_PRIVATE | MAP_ANON;
+
+// What the kernel makes no files or pools for: putting it over something cannot fail half way.
+bool is_plain_memory(const MapRequest& request) {
+  return (request.flags & ~MAP_NORESERVE) == kPrivateMemory;
+}
+
+// Vacant pages are zero pages already: allowing their use is all there is to do.
+bool can_commit(const Claim& claim, const MapRequest& request) {
+  return claim.vacant && is_plain_memory(request) && !request.inherit;
+}
+
+sys::Status commit(Range pages, int protection) {
+  const sys::Status done = sys::protect(pages, protection);
+  if (!done.ok()) static_cast<void>(sys::protect(pages, PROT_NONE).ok());
+  return done;
+}
+
+// A mapping of plain memory that is to be plain memory again: its pages need only be thrown away.
+bool can_discard(const Claim& claim, const MapRequest& request) {
+  const bool damaged = claim.watch != nullptr && claim.watch->damage.load() != nullptr;
+  return !damaged && claim.discardable && is_plain_memory(request) &&
+         request.protection == kReadWrite;
+}
+
+// Puts what is asked for over the target. `destroyed`: the target is a hole now.
+Outcome put_over(const MapRequest& request, Range target) {
+  if (is_plain_memory(request)) {
+    Outcome put = sys::overlay_anonymous(target, request.protection, request.flags);
+    if (!put.ok() || request.inherit) return put;
+    const sys::Status kept = sys::keep_from_children(target);
+    if (!kept.ok()) static_cast<void>(sys::unmap(target).ok());
+    return kept;
+  }
+  MapRequest staging = request;
+  staging.address = 0;
+  staging.exclusive = false;
+  const auto staged = map_somewhere(staging);
+  if (!staged.outcome.ok()) return staged.outcome;
+  const Range from{staged.value, staged.value + target.size()};
+  const sys::Status moved = sys::move(from, target.begin);
+  if (!moved.ok()) static_cast<void>(sys::unmap(from).ok());
+  return moved;
+}
+
+}  // namespace
+
 Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbers owners,
-                bool keep_views) {
+                Keep keep) {
   Range target;
   if (!make_range(request.address, request.length, &target) ||
       !outward(target, sys::page_size(), &target)) {
@@ -137,32 +144,33 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
   const Outcome allowed = books::verify(claims, environment, target, &owners);
   if (!allowed.ok()) return allowed;
   const bool readable = (request.protection & PROT_READ) != 0;
-  const bool keepable = readable && books::is_whole(*claims.at(target.begin), target);
-  if (keep_views && !keepable) return {Refusal::kArgument, target.begin};
+  Claim* only = claims.of(&environment, target);
+  const bool whole = only != nullptr && books::is_whole(*only, target);
+  if (keep == Keep::kViews && !(readable && whole)) return {Refusal::kArgument, target.begin};
+  // A part of a reserve, or nothing of one.
+  const Reserve* home = claims.reserve_in(target);
+  if (home != nullptr && !home->pages.contains(target)) return {Refusal::kPlaced, target.begin};
+  if (!room::for_more(claims.count(), 2)) return {Refusal::kLimit, target.begin, "mmap"};
+  Claim claim = claim_of(environment, request, target);
+  if (only != nullptr && can_commit(*only, request)) {
+    const sys::Status done = commit(target, request.protection);
+    if (done.ok()) claims.isolate(target) = claim;
+    return done;
+  }
   watches::Closed closed;
   guarding::close(claims, target, closed);
-  const Outcome whole = guarding::check_whole(claims, target);
-  if (!whole.ok()) return whole;
+  const Outcome undamaged = guarding::check_whole(claims, target);
+  if (!undamaged.ok()) return undamaged;
 
   if (!readable) {
     const Outcome blinded = books::blind(claims, environment, target);
     if (!blinded.ok()) return blinded;
   }
-
-  if (!room::for_more(claims.count(), 2)) return {Refusal::kLimit, target.begin, "mmap"};
-  MapRequest staging = request;
-  staging.address = 0;
-  staging.exclusive = false;
-  const auto staged = map_somewhere(staging);
-  if (!staged.outcome.ok()) return staged.outcome;
-  const Range from{staged.value, staged.value + target.size()};
-  const sys::Status moved = sys::move(from, target.begin);
-  if (!moved.ok()) {
-    static_cast<void>(sys::unmap(from).ok());
-    return books::after_failed_move(claims, environment, target, moved);
-  }
-  Claim claim = claim_of(environment, request, target);
-  if (keep_views) {
+  const bool discards = keep == Keep::kViews && can_discard(*only, request);
+  const bool discarded = discards && sys::advise(target, MADV_DONTNEED).ok();
+  const Outcome put = discarded ? Outcome() : put_over(request, target);
+  if (!put.ok()) return books::after_failed_move(claims, environment, target, put.status);
+  if (keep == Keep::kViews) {
     Claim& kept = claims.isolate(target);
     claim.views = kept.views;
     claim.viewed = kept.viewed;
@@ -172,7 +180,8 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
     guarding::watch(kept, environment);
     return {};
   }
-  claim.viewed = books::forget(claims, environment, target);
+  const auto spans = keep == Keep::kNothing ? buffers::Spans::kDetach : buffers::Spans::kKeep;
+  claim.viewed = books::forget(claims, environment, target, spans);
   // Native code may still be reading through a view that was there.
   guarding::watch(claims.add(claim), environment);
   return {};
@@ -195,6 +204,13 @@ Answer<bool> unmap(Environment& environment, Range pages) {
   const bool whole = books::is_whole(*claim, pages);
   const bool room = room::for_more(claims.count(), whole ? 1 : 2);
   if (!room && !whole && !claim->discardable) return {{Refusal::kLimit, pages.begin, "munmap"}};
+  const Reserve* home = reserves::home_of(claims, claim->pages);
+  if (!viewed && home != nullptr) {
+    const sys::Status emptied = reserves::empty(pages);
+    if (!emptied.ok()) return {Outcome({emptied.error, "munmap"})};
+    reserves::vacate(claims, claims.isolate(pages), *home);
+    return {};
+  }
   if (!viewed && (room || !claim->discardable)) {
     const sys::Status unmapped = sys::unmap(pages);
     if (!unmapped.ok()) return {unmapped};
@@ -224,61 +240,6 @@ Outcome drop(Environment& environment, Range pages) {
   }
   if (!buffers::readable_by_others(pages)) buffers::release(claims, *claim);
   return {};
-}
-
-Outcome protect(Environment& environment, Range pages, int protection) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  const Outcome owned = books::verify(claims, environment, pages, nullptr);
-  if (!owned.ok()) return owned;
-  if (!pages.empty() && !room::for_more(claims.count(), 2)) {
-    return {Refusal::kLimit, pages.begin, "mprotect"};
-  }
-  if (pages.empty()) return sys::protect(pages, protection);
-  const bool readable = (protection & PROT_READ) != 0;
-  const bool writable = (protection & PROT_WRITE) != 0;
-  if (readable && !writable) guarding::watch_all(claims, environment, pages);
-  watches::Closed closed;
-  guarding::close(claims, pages, closed);
-  const Outcome allowed = writable ? Outcome() : guarding::check_unwritten(claims, pages);
-  if (!allowed.ok()) return allowed;
-  const Outcome discarded = discard_strays(claims, pages);
-  if (!discarded.ok()) return discarded;
-  if (!readable) {
-    const Outcome blinded = books::blind(claims, environment, pages);
-    if (!blinded.ok()) return blinded;
-  }
-  const sys::Status done = sys::protect(pages, protection);
-  guarding::set_protection(claims, pages, protection, done.ok());
-  // Also where it failed: the kernel may have changed the pages before the one it refused.
-  change(claims, pages, protection == kReadWrite);
-  return done;
-}
-
-Outcome advise(Environment& environment, Range pages, int advice) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  const Outcome owned = books::verify(claims, environment, pages, nullptr);
-  if (!owned.ok()) return owned;
-  if (!pages.empty() && !room::for_more(claims.count(), 2)) {
-    return {Refusal::kLimit, pages.begin, "madvise"};
-  }
-  watches::Closed closed;
-  if (throws_away(advice) && !pages.empty()) {
-    guarding::close(claims, pages, closed);
-    const Outcome undamaged = guarding::check_undamaged(claims, pages);
-    if (!undamaged.ok()) return undamaged;
-  }
-  const bool unreadable = advice == kGuardInstall && !pages.empty();
-  if (unreadable) {
-    const Outcome blinded = books::blind(claims, environment, pages);
-    if (!blinded.ok()) return blinded;
-  }
-  const sys::Status done = sys::advise(pages, advice);
-  if (unreadable || (advice == kGuardRemove && done.ok())) note_holes(claims, pages, unreadable);
-  // Any advice may have changed what kind of memory it is.
-  if (!pages.empty()) change(claims, pages, !unreadable);
-  return done;
 }
 
 Outcome detach(Environment& environment, Range pages) {
@@ -336,6 +297,7 @@ Outcome check_flushed(Range pages) {
 void leave(Environment& environment) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
+  claims.remove_reserves_of(&environment);
   std::vector<Range> own;
   claims.each([&](const Claim& claim) {
     if (claim.environment == &environment) own.push_back(claim.pages);

@@ -32,9 +32,14 @@ struct Answer {
 Answer<uintptr_t> map(Environment& environment, const MapRequest& request);
 
 // Replaces [request.address, + length), all of which the named owners must hold, by a new mapping:
-// staged elsewhere, then moved into place. The views over it are detached unless `keep_views`.
+// staged elsewhere, then moved into place. The views over it are detached unless they are kept.
+enum class Keep {
+  kNothing,
+  kSpans,  // the views of the reserve that it lies in
+  kViews,  // those, and the views of the one claim that it is
+};
 Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbers owners,
-                bool keep_views);
+                Keep keep);
 
 // A part of one claim. The value says whether it was retired rather than unmapped.
 Answer<bool> unmap(Environment& environment, Range pages);
@@ -43,6 +48,14 @@ Outcome drop(Environment& environment, Range pages);
 
 Outcome protect(Environment& environment, Range pages, int protection);
 Outcome advise(Environment& environment, Range pages, int advice);
+
+// A whole, inaccessible claim becomes a reserve: what leaves it becomes vacant, until it is
+// released.
+Outcome hold_reserve(Environment& environment, Range pages);
+// Its vacant pages are unmapped; what lies in it otherwise is like any other claim from here on.
+Outcome release_reserve(Environment& environment, Range pages);
+// True when all of it is vacant: what was in it can no longer be read by anybody.
+bool is_vacant(Environment& environment, Range pages);
 
 // Detaches the views over a range, and changes nothing else.
 Outcome detach(Environment& environment, Range pages);

@@ -23,8 +23,10 @@ struct Held {
 
 Held to_held(const Claim& claim, const Environment& own) {
   const bool gone = claim.state == State::kRetired || claim.state == State::kQuarantined;
-  return {claim.pages, gone ? Holder::kRetired : Holder::kMapping,
-          claim.environment == &own ? claim.owner : -1};
+  const Holder holder = claim.vacant ? Holder::kReservation
+                        : gone       ? Holder::kRetired
+                                     : Holder::kMapping;
+  return {claim.pages, holder, claim.environment == &own ? claim.owner : -1};
 }
 
 std::vector<Held> held_now(const Environment& own) {

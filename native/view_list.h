@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstdint>
 #include <map>
+#include <vector>
 
 #include "buffers.h"
 
@@ -29,6 +30,11 @@ class ViewList {
     if (list.empty()) used_ &= ~(uint64_t{1} << order(view));
   }
   [[nodiscard]] bool over(Range pages) const {
+    return !each_over(pages, [](View*) { return false; });
+  }
+  // Those over some of the pages, until visit(view) answers false; then so does this.
+  template <typename Visit>
+  bool each_over(Range pages, Visit visit) const {
     for (uint64_t left = used_; left != 0; left &= left - 1) {
       const int k = std::countr_zero(left);
       const uintptr_t longest = uintptr_t{2} << k;
@@ -36,10 +42,20 @@ class ViewList {
       const uintptr_t from = pages.begin > longest ? pages.begin - longest : 0;
       for (auto entry = list.lower_bound(from); entry != list.end() && entry->first < pages.end;
            ++entry) {
-        if (entry->second->bytes.overlaps(pages)) return true;
+        if (entry->second->bytes.overlaps(pages) && !visit(entry->second)) return false;
       }
     }
-    return false;
+    return true;
+  }
+  // Takes those over some of the pages out of the list.
+  std::vector<View*> take_over(Range pages) {
+    std::vector<View*> found;
+    each_over(pages, [&](View* view) {
+      found.push_back(view);
+      return true;
+    });
+    for (View* view : found) erase(view);
+    return found;
   }
 
  private:

@@ -1,4 +1,4 @@
-// The compile steps, each unconditional: node scripts/build.mjs native | ts | tools | prebuild
+// The compile steps, each unconditional: node scripts/build.mjs native | ts | page | tools | prebuild
 // What decides whether one is needed is setup.mjs.
 
 import { existsSync, mkdirSync, realpathSync, rmSync, writeFileSync, utimesSync } from 'node:fs';
@@ -40,6 +40,14 @@ export const builds = {
       // A module that was renamed must not live on in the package.
       rmSync(inRoot('dist'), { recursive: true, force: true });
       tsc('compiling lib/', 'tsconfig.json');
+      step('bundling lib/cli/', process.execPath, ['scripts/build-page.mjs', 'cli']);
+    });
+  },
+
+  /** After ts, which empties dist/. */
+  page() {
+    stamped('page', () => {
+      step('bundling page/', process.execPath, ['scripts/build-page.mjs', 'page']);
     });
   },
 

@@ -46,6 +46,11 @@ const plants: Record<keyof typeof rules, Plant[]> = {
     { 'lib/flags.ts': "import('./index.js');" },
     { 'lib/planted.ts': "import { mapFile } from './index.js';" },
   ],
+  'nothing outside lib/cli/ imports the command line': [
+    { 'lib/index.ts': "export { commands } from './cli/commands.js';" },
+    { 'lib/mapping.ts': "import type { Command } from './cli/command.js';" },
+    { 'lib/planted.ts': "const { print } = await import('./cli/output.js');" },
+  ],
   'imports make no cycle': [
     { 'lib/planted.ts': "import { x } from './planted.js';" },
     {

@@ -169,6 +169,15 @@ describe('the examples', () => {
       args: [scratch.path()],
       says: [/^two processes counted to 200000$/m],
     }),
+    'elf-loader.mjs': () => ({
+      args: [],
+      says: [
+        /^(?:libc\.so\.6|ld-musl\S+): \d+ segments in 0x\w+ bytes\n {2}r-- +0x0 to 0x\w+ +the loader's bytes$/m,
+        /^ {2}r-x +0x\w+ to 0x\w+ +the loader's bytes$/m,
+        /^ {2}rw- +0x\w+ to 0x\w+ +as in the file, then zeros\nnode: \d+ segments/m,
+        /^2 files laid out as the loader did$/m,
+      ],
+    }),
     'faults.mjs': () => ({
       args: [scratch.path()],
       says: [
@@ -178,11 +187,26 @@ describe('the examples', () => {
         /^repaired: 0 faults, true\nwritten while there was no file$/m,
       ],
     }),
+    'fragmentation.mjs': () => ({
+      args: [],
+      says: [
+        /^kernel +\|.{64}\| largest free \d+\.\d MiB$/m,
+        /^segregated \|@+.? +\| largest free \d{3}\.\d MiB$/m,
+        /^segregated leaves \d+\.\d times the room for one large block$/m,
+      ],
+    }),
     'grep.mjs': () => ({
       args: ['line 12345', input()],
       says: [
         /^line 12345\nline 123450\n/,
         new RegExp(`^line 123459\n11 lines of ${log.length} bytes$`, 'm'),
+      ],
+    }),
+    'hot-swap.mjs': () => ({
+      args: ['500'],
+      says: [
+        /^\d+ swaps under one Buffer; 2 readers saw \d+ versions$/m,
+        /^\d+ records, each of one version, \d+ of them at the second look$/m,
       ],
     }),
     'pin.mjs': () => ({
@@ -192,6 +216,10 @@ describe('the examples', () => {
     'port-from-c.mjs': () => ({
       args: [input(), String(log.indexOf('line 123456')), '11'],
       says: [/^line 123456$/],
+    }),
+    'ring-buffer.mjs': () => ({
+      args: ['20000'],
+      says: [/^20000 messages through \d+ bytes, each in one piece\n\d+ of them lay across/],
     }),
     'tour.mjs': () => ({
       args: [],

@@ -3,10 +3,12 @@ import * as memmap from '../lib/index.js';
 
 it('exports what users rely on, and nothing by accident', () => {
   expect(Object.keys(memmap).sort()).toEqual([
+    'Arena',
     'FaultError',
     'MapError',
     'MappedMemory',
     'Mapping',
+    'Reservation',
     'addressSpace',
     'allocationGranularity',
     'configure',
@@ -17,6 +19,7 @@ it('exports what users rely on, and nothing by accident', () => {
     'mapFileSync',
     'pageSize',
     'registry',
+    'reserve',
     'sys',
   ]);
   expect(Object.keys(memmap.sys).sort()).toEqual([
@@ -30,7 +33,12 @@ it('exports what users rely on, and nothing by accident', () => {
     'munlock',
     'munmap',
   ]);
-  expect(Object.keys(memmap.addressSpace).sort()).toEqual(['fragmentation', 'query', 'regions']);
+  expect(Object.keys(memmap.addressSpace).sort()).toEqual([
+    'arena',
+    'fragmentation',
+    'query',
+    'regions',
+  ]);
   expect(Object.keys(memmap.registry).sort()).toEqual(['at', 'mappings', 'overlapping', 'verify']);
 });
 

@@ -48,7 +48,7 @@ class Arena {
   at = (page: number): bigint => this.base + BigInt(page) * PAGE;
 
   owners = (first: number, count: number): Mapping[] =>
-    registry.overlapping(this.at(first), count * pageSize);
+    registry.overlapping(this.at(first), count * pageSize) as Mapping[];
 
   fill(
     first: number,
@@ -69,7 +69,7 @@ class Arena {
     expect(registry.verify()).toEqual([]);
     const modes = modesOf(this.base, PAGES, pageSize);
     this.pages.forEach((page, index) => {
-      const owner = registry.at(this.at(index));
+      const owner = registry.at(this.at(index)) as Mapping | undefined;
       expect(owner !== undefined).toBe(page !== undefined);
       // What was unmapped may stay as zeros while somebody could still be reading it.
       if (page === undefined || owner === undefined) return;
@@ -134,7 +134,7 @@ const kinds = {
     arena.pages.fill(undefined, first, first + count);
   },
   unmapOwner(arena: Arena, { first }: Step) {
-    const owner = registry.at(arena.at(first));
+    const owner = registry.at(arena.at(first)) as Mapping | undefined;
     if (owner === undefined) return;
     const start = Number(owner.address - arena.base) / pageSize;
     owner.unmap();
@@ -158,7 +158,7 @@ const kinds = {
   write(arena: Arena, { first, byte }: Step) {
     const page = arena.pages[first];
     if (page?.mode.startsWith('rw') !== true) return;
-    const owner = registry.at(arena.at(first))!;
+    const owner = registry.at(arena.at(first)) as Mapping;
     owner.write(Number(arena.at(first) - owner.address), Buffer.alloc(pageSize, byte));
     page.byte = byte;
   },
@@ -177,7 +177,7 @@ const kinds = {
     arena.fill(to, count, { mode: moving[0]!.mode, byte: (page) => moving[page]!.byte });
   },
   replace(arena: Arena, { first, byte }: Step) {
-    const owner = registry.at(arena.at(first));
+    const owner = registry.at(arena.at(first)) as Mapping | undefined;
     if (owner === undefined) return;
     const start = Number(owner.address - arena.base) / pageSize;
     const count = owner.length / pageSize;
@@ -189,7 +189,7 @@ const kinds = {
     made.forEach((call, page) => (arena.pages[start + page]!.made = call));
   },
   shrink(arena: Arena, { first, count }: Step) {
-    const owner = registry.at(arena.at(first));
+    const owner = registry.at(arena.at(first)) as Mapping | undefined;
     if (owner === undefined) return;
     const start = Number(owner.address - arena.base) / pageSize;
     const before = owner.length / pageSize;
@@ -202,7 +202,7 @@ const kinds = {
     }
   },
   view(arena: Arena, { first, count }: Step) {
-    const owner = registry.at(arena.at(first));
+    const owner = registry.at(arena.at(first)) as Mapping | undefined;
     if (owner === undefined) return;
     const offset = Number(arena.at(first) - owner.address);
     const pages = Math.min(count, (owner.length - offset) / pageSize);

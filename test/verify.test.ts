@@ -55,6 +55,7 @@ describe('a drift', () => {
         kind: 'missing',
         address: m.address + PAGE,
         length: pageSize,
+        owner: m,
         mapping: m,
         expected: 'read-write, private, anonymous',
         found: 'nothing',

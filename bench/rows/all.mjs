@@ -1,10 +1,12 @@
 // Every row, in the order of the table.
 import { fault } from './fault.mjs';
 import { flush } from './flush.mjs';
+import { fragmentation } from './fragmentation.mjs';
 import { gc } from './gc.mjs';
 import { guardIdle } from './guard-idle.mjs';
 import { importing } from './import.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
+import { arena, place, replace } from './place.mjs';
 import { randomRead, safeRead } from './read.mjs';
 import { registry } from './registry.mjs';
 import { regions } from './regions.mjs';
@@ -20,9 +22,13 @@ export const rows = [
   safeRead,
   gc,
   registry,
+  place,
+  replace,
+  arena,
   regions,
   flush,
   fault,
   guardIdle,
+  fragmentation,
   importing,
 ];

@@ -40,6 +40,11 @@ Status overlay_zero(Range pages) {
   return at == MAP_FAILED ? Status{errno, "mmap"} : Status{};
 }
 
+Status overlay_anonymous(Range pages, int protection, int flags) {
+  void* at = mmap(pages.data(), pages.size(), protection, flags | MAP_FIXED, -1, 0);
+  return at == MAP_FAILED ? Status{errno, "mmap"} : Status{};
+}
+
 Status unmap(Range pages) { return status(munmap(pages.data(), pages.size()), "munmap"); }
 
 Status protect(Range pages, int protection) {

@@ -42,7 +42,7 @@ const Capabilities& capabilities();
 
 [[nodiscard]] size_t page_size();
 
-// mmap(2). `flags` must not hold MAP_FIXED: a fixed map goes through overlay_zero() or move().
+// mmap(2). `flags` must not hold MAP_FIXED: a fixed map goes through an overlay or move().
 // Post: the kernel chose the place (or honoured the hint); nothing that existed has changed.
 Result<uintptr_t> map(uintptr_t hint, size_t length, int protection, int flags, int fd,
                       uint64_t offset);
@@ -57,6 +57,9 @@ Result<uintptr_t> map_exclusive(uintptr_t at, size_t length, int protection, int
 // Puts private, writable, zero pages that reserve no memory over an owned range, atomically.
 // Where strict overcommit refuses writable pages they are read-only.
 Status overlay_zero(Range pages);
+
+// Puts fresh anonymous pages over an owned range, atomically. `flags` as map()'s.
+Status overlay_anonymous(Range pages, int protection, int flags);
 
 // Moves a whole mapping of `from` (one that map() returned) over the owned range at `to`, same
 // size, atomically: a reader of `to` sees the old bytes or the new, never a hole.

@@ -127,6 +127,16 @@ const arrowsPointOneWay: Rule = (sources) =>
     return way ? [{ path, message: way.join(' → ') }] : [];
   });
 
+/** The command line is a program that uses the library: the library never needs it. */
+const nothingImportsTheCommandLine: Rule = (sources) =>
+  typeScriptPaths(sources)
+    .filter((path) => !path.startsWith('lib/cli/'))
+    .flatMap((path) =>
+      importsOf(path, sources).flatMap(({ path: reached }) =>
+        reached?.startsWith('lib/cli/') ? [{ path, message: `${path} → ${reached}` }] : [],
+      ),
+    );
+
 const noCycles: Rule = (sources) =>
   typeScriptPaths(sources).flatMap((path) => {
     const way = findWay(path, sources, (reached) => reached === path, { types: 'ignored' });
@@ -167,6 +177,7 @@ export const rules = {
   'errors, flags, page, registry, validate run without a compiler': pureModulesNeedNoAddon,
   'imports point one way: index, classes, registry and validate, flags and errors':
     arrowsPointOneWay,
+  'nothing outside lib/cli/ imports the command line': nothingImportsTheCommandLine,
   'imports make no cycle': noCycles,
   'native/sys/ knows no Node-API': sysKnowsNoNodeApi,
   'conditions on the system stay in native/sys/ and the fault guard': osConditionsStayInSys,

@@ -13,8 +13,8 @@ const base = native.map(7, 0, 4 * P, RW, PLAIN, -1, 0, 0, false);
 const ids = Float64Array.of(7), bytes = new Uint8Array(16);
 const right = {
   map: [8, 0, P, RW, PLAIN, -1, 0, 0, false],
-  overlay: [7, base, P, RW, PLAIN, -1, 0, 0, ids, false],
-  unmap: [base, P], drop: [base, P],
+  overlay: [7, base, P, RW, PLAIN, -1, 0, 0, ids, 0],
+  unmap: [base, P], drop: [base, P], reserve: [base, P], release: [base, P], vacant: [base, P],
   protect: [base, P, RW], advise: [base, P, 0],
   sync: [base, P, 4], syncAsync: [base, P, 4],
   lock: [base, P, 0], lockAsync: [base, P, 0], unlock: [base, P, 0],
@@ -22,7 +22,7 @@ const right = {
   residency: [base, P, bytes],
   copyOut: [base, 0, bytes], copyOutAsync: [base, 0, bytes],
   copyIn: [base, 0, bytes], copyInAsync: [base, 0, bytes],
-  detach: [base, P], view: [base, 0, P], sharedView: [base, 0, P],
+  detach: [base, P], view: [base, 0, P], span: [base, 0, P], sharedView: [base, 0, P],
   grow: [base, 4 * P, 8 * P, true],
   remap: [7, base, 4 * P, 4 * P, 1, 0, ids],
   regions: [base, P],
@@ -112,7 +112,7 @@ it('memory that is not ours is refused by every call that touches memory', async
       0, P, 2 ** 46, 2 ** 62,
       base - P, base + 4 * P, base - 1, // a neighbour, or one byte of one
     ];
-    const skipped = new Set(['enroll', 'posted', 'startGuard', 'takeFaults', 'guardStatus', 'map', 'regions', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
+    const skipped = new Set(['enroll', 'posted', 'startGuard', 'takeFaults', 'guardStatus', 'map', 'vacant', 'regions', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
       'claimed', 'survey', 'locate', 'usage', 'pageUsage', 'threadStacks', 'programPath', 'limits', 'weaken', 'strengthen', 'forget', 'keep']);
     const odd = [];
     for (const [name, args] of Object.entries(right)) {
@@ -136,8 +136,8 @@ describe('ranges that lib/ never hands over', () => {
       const view = new Uint8Array(native.view(base, 0, 4 * P)).fill(9);
       for (const address of [base, base + P, base + 5, base + 4 * P - 1]) {
         native.unmap(address, 0); native.drop(address, 0); native.detach(address, 0); native.protect(address, 0, 0);
-        native.overlay(7, address, 0, RW, PLAIN, -1, 0, 0, ids, false);
-        native.overlay(7, address, 0, RW, PLAIN, -1, 0, 0, ids, true);
+        native.overlay(7, address, 0, RW, PLAIN, -1, 0, 0, ids, 0);
+        native.overlay(7, address, 0, RW, PLAIN, -1, 0, 0, ids, 2);
         native.grow(address, 0, P, true); native.view(address, 0, 0);
       }
       native.reap(true);
@@ -155,7 +155,7 @@ describe('ranges that lib/ never hands over', () => {
       native.copyIn(witness, 0, new Uint8Array(64 * P).fill(5));
       const answers = [];
       for (const [at, length] of [[base + 1, P], [base + P - 1, 2], [base + 5, 2 * P]]) {
-        for (const keep of [false, true]) {
+        for (const keep of [0, 1, 2]) {
           const answer = native.overlay(7, at, length, RW, PLAIN, -1, 0, 0, ids, keep);
           answers.push(answer === undefined ? 'done' : 'refused');
         }
@@ -171,7 +171,7 @@ describe('ranges that lib/ never hands over', () => {
   it('of a part do not keep views that cross its edge alive over nothing', async () => {
     const result = await runChild(`${program}
       const view = new Uint8Array(native.view(base, 0, 4 * P)).fill(9);
-      native.overlay(7, base + P, P, RW, PLAIN, -1, 0, 0, ids, true);
+      native.overlay(7, base + P, P, RW, PLAIN, -1, 0, 0, ids, 2);
       native.drop(base + P, P);
       native.unmap(base + P, P);
       native.reap(true);
@@ -189,7 +189,7 @@ describe('ranges that lib/ never hands over', () => {
       const one = native.map(1, base, 2 * P, RW, PLAIN, -1, 0, 0, true);
       const two = native.map(2, base + 2 * P, 2 * P, RW, PLAIN, -1, 0, 0, true);
       const views = [native.view(one, 0, 2 * P), native.view(two, 0, 2 * P)].map((buffer) => new Uint8Array(buffer));
-      native.overlay(1, base, 4 * P, RW, PLAIN, -1, 0, 0, Float64Array.of(1, 2), true);
+      native.overlay(1, base, 4 * P, RW, PLAIN, -1, 0, 0, Float64Array.of(1, 2), 2);
       native.unmap(two, 2 * P);
       native.reap(true);
       for (const view of views) for (let i = 0; i < view.length; i += P) view[i];

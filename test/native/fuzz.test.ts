@@ -50,7 +50,7 @@ const spoil = fc.oneof({ weight: 12, arbitrary: fc.constant(null) }, { weight: 1
 
 const shapes = {
   map: [owner, place, length, protection, flags, fc.constant(-1), fc.constant(0), treatment, flag],
-  overlay: [owner, place, length, protection, flags, fc.constant(-1), fc.constant(0), treatment, owners, flag],
+  overlay: [owner, place, length, protection, flags, fc.constant(-1), fc.constant(0), treatment, owners, fc.integer({ min: -1, max: 3 })],
   unmap: [place, length], drop: [place, length], detach: [place, length], regions: [place, fc.constantFrom(0, P, 5 * P)],
   protect: [place, length, protection], advise: [place, length, advice],
   sync: [place, length, number], syncAsync: [place, length, number],
@@ -59,6 +59,7 @@ const shapes = {
   residency: [place, length, bytes],
   copyOut: [place, length, bytes], copyOutAsync: [place, length, bytes],
   copyIn: [place, length, bytes], copyInAsync: [place, length, bytes],
+  reserve: [place, length], release: [place, length], vacant: [place, length], span: [place, length, length],
   view: [place, length, length], sharedView: [place, length, length],
   grow: [place, length, fc.constantFrom(0, 1, P, 2 * P, 4 * P, 9 * P, 2 ** 47, 2 ** 62), flag],
   remap: [owner, place, length, fc.constantFrom(0, P, 2 * P, 4 * P, 2 ** 47), fc.integer({ min: 0, max: 9 }), place, owners],

@@ -194,7 +194,7 @@ describe('a damaged range', () => {
       const answers = {
         unmap: native.unmap(base + 2 * P, P),
         below: native.unmap(base + P, P),
-        overlay: native.overlay(OWNER, base + 3 * P, P, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, 0, ids, false),
+        overlay: native.overlay(OWNER, base + 3 * P, P, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, 0, ids, 0),
         grow: native.grow(base, 4 * P, 8 * P, true),
         remap: native.remap(OWNER, base, 4 * P, 8 * P, 1, 0, ids),
         advise: native.advise(base, 4 * P, 4),
@@ -250,7 +250,7 @@ describe('a damaged range', () => {
         fs.ftruncateSync(fd, 4 * P);
         const restoring = native.restoreAsync(at, 4 * P);
         if (round % 3 === 0) native.unmap(at, 4 * P);
-        if (round % 3 === 1) native.overlay(100 + round, at, 4 * P, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, 0, Float64Array.of(100 + round), true);
+        if (round % 3 === 1) native.overlay(100 + round, at, 4 * P, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, 0, Float64Array.of(100 + round), 2);
         if (round % 3 === 2) native.protect(at, 4 * P, PROT_READ);
         const answer = await restoring;
         let sum = 0;
@@ -346,8 +346,8 @@ it('any order of calls and faults is survived', async () => {
       advise: (p) => native.advise(at(p), p.count * P, p.which % 5),
       unmap: (p) => native.unmap(at(p), p.count * P),
       unmapAll: (p) => native.unmap(bases[p.which % bases.length], 4 * P),
-      overlay: (p) => native.overlay(1 + (p.which % 4), at(p), p.count * P, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, GUARDED, owners, p.page % 2 === 0),
-      file: (p) => native.overlay(1 + (p.which % 4), at(p), p.count * P, RW, MAP_SHARED, fd, 0, GUARDED, owners, true),
+      overlay: (p) => native.overlay(1 + (p.which % 4), at(p), p.count * P, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, GUARDED, owners, p.page % 3),
+      file: (p) => native.overlay(1 + (p.which % 4), at(p), p.count * P, RW, MAP_SHARED, fd, 0, GUARDED, owners, 2),
       grow: (p) => moved(native.grow(bases[p.which % bases.length], 4 * P, (p.count + 1) * P, true)),
       remap: (p) => moved(native.remap(1 + (p.which % 4), at(p), p.count * P, (p.page + 1) * P, 1, 0, owners)),
       view: (p) => { const found = native.view(at(p), 0, p.count * P); if (ArrayBuffer.isView(found) || found instanceof ArrayBuffer) views.push(new Uint8Array(found.buffer ?? found)); },

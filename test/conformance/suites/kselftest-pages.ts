@@ -115,7 +115,7 @@ const cases = casesOf({
     using mapping = withHoles(10, 3, 7);
     const install = () => advise(mapping, MADV_GUARD_INSTALL, [0, 10]);
     mustRefuse(install, 'ENOMEM', 'madvise');
-    const parts = memmap.registry.overlapping(mapping.address, 10 * pageSize);
+    const parts = memmap.registry.overlapping(mapping.address, 10 * pageSize) as Mapping[];
     const pages = parts.map((part) => guarded(part, part.length / pageSize).length);
     assert.deepEqual(pages, [3, 3, 2]);
   },

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { closeSync, ftruncateSync, openSync, readFileSync } from 'node:fs';
 import type { Suite } from '../case.js';
 import {
+  type Mapping,
   anonymous,
   casesOf,
   constants,
@@ -29,7 +30,7 @@ function threeInARow() {
   const middle = whole.address + page;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
   sys.mmap(middle, pageSize, readWrite, flags, -1, 0, { replace: whole });
-  const mappings = memmap.registry.overlapping(whole.address, 3 * pageSize);
+  const mappings = memmap.registry.overlapping(whole.address, 3 * pageSize) as Mapping[];
   assert.equal(mappings.length, 3);
   return { address: whole.address, mappings };
 }

@@ -1,0 +1,96 @@
+// Which pages of an arena are free. Pages that native code may still be reading cool down first.
+// Must never hold the Arena: the registry reaches this.
+import { native } from './binding.js';
+import { misuse } from './errors.js';
+import { FreeSpace, type Lifetime, type Policy } from './free-space.js';
+import { collect } from './lifetime.js';
+import type { Span } from './page.js';
+import type { Reserve } from './reserve.js';
+
+/** A little more than the addon's quarantine: looking earlier is in vain. */
+const COOLING_MS = 10_500;
+
+interface Cooling extends Span {
+  readonly since: number;
+}
+
+export interface ArenaCounts {
+  readonly free: number;
+  readonly largestFree: number;
+  readonly freeRanges: number;
+  readonly cooling: number;
+}
+
+export class ArenaSpace {
+  readonly reserve: Reserve;
+  readonly policy: Policy;
+  readonly alignment: number;
+  readonly #space: FreeSpace;
+  #cooling: Cooling[] = [];
+
+  constructor(reserve: Reserve, policy: Policy, alignment: number) {
+    this.reserve = reserve;
+    this.policy = policy;
+    this.alignment = alignment;
+    this.#space = new FreeSpace(reserve.inner.start, reserve.inner.end, policy);
+    reserve.freed = (span, now) => {
+      this.give(span, now);
+    };
+  }
+
+  /** Pages for `length` bytes, whole pages themselves; collects garbage where that makes room. */
+  take(length: number, lifetime: Lifetime): number {
+    if (this.reserve.state === 'released') {
+      throw misuse('UNMAPPED', 'the arena was released', { address: BigInt(this.reserve.start) });
+    }
+    if (this.#cooling.length > 0) this.#cool(performance.now() - COOLING_MS);
+    const start = this.#take(length, lifetime) ?? this.#takeAfterCollecting(length, lifetime);
+    if (start !== undefined) return start;
+    const { free, largestFree, cooling } = this.counts();
+    const { start: at, end } = this.reserve.inner;
+    throw misuse('NO_ROOM', `the arena has no ${String(length)} free bytes side by side`, {
+      address: BigInt(at),
+      length,
+      largestFree,
+      hint: `of its ${String(end - at)} bytes ${String(free)} are free, at most ${String(largestFree)} in one range, and ${String(cooling)} may still be read by native code`,
+    });
+  }
+
+  /** Pages are free again, `now` or once nobody can be reading them. */
+  give({ start, end }: Span, now: boolean): void {
+    if (this.reserve.state === 'released') return;
+    if (now) this.#space.give(start, end);
+    else this.#cooling.push({ start, end, since: performance.now() });
+  }
+
+  counts(): ArenaCounts {
+    this.#cool(Infinity);
+    const { free, largest, ranges } = this.#space;
+    const cooling = this.#cooling.reduce((sum, { start, end }) => sum + (end - start), 0);
+    return { free, largestFree: largest, freeRanges: ranges, cooling };
+  }
+
+  #take(length: number, lifetime: Lifetime): number | undefined {
+    return this.#space.take(length, this.alignment, lifetime);
+  }
+
+  #takeAfterCollecting(length: number, lifetime: Lifetime): number | undefined {
+    this.#cool(Infinity);
+    const start = this.#take(length, lifetime);
+    if (start !== undefined) return start;
+    collect();
+    this.#cool(Infinity);
+    return this.#take(length, lifetime);
+  }
+
+  /** Those that have been cooling since before `before` and that the addon has let go. */
+  #cool(before: number): void {
+    const [oldest] = this.#cooling;
+    if (oldest === undefined || oldest.since > before) return;
+    this.#cooling = this.#cooling.filter(({ start, end, since }) => {
+      if (since > before || native.vacant(start, end - start) !== true) return true;
+      this.#space.give(start, end);
+      return false;
+    });
+  }
+}

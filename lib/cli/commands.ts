@@ -1,0 +1,7 @@
+// The table of commands.
+
+import type { Command } from './command.js';
+import { regionsCommand } from './regions.js';
+import { viewCommand } from './view.js';
+
+export const commands: readonly Command[] = [regionsCommand, viewCommand];
