@@ -126,10 +126,12 @@ export function describe(
 /** The paragraph and the numbers at the top of the page. */
 export function summarize(state: PageState): (Node | string)[] {
   const { totals, largest: hole } = state.moment;
-  const unknown = state.moment.regions.every(({ resident }) => resident === undefined);
+  const isUnknown = ({ resident }: Region) => resident === undefined;
+  const unknown = state.moment.regions.every(isUnknown);
+  const least = state.moment.regions.some(isUnknown) ? 'At least ' : '';
   const memory = unknown
     ? 'How much of it is in memory is not known.'
-    : `${bytes(totals.resident)} of it (${percent(totals.resident, totals.mapped)}) is in memory, and ${bytes(totals.dirty)} was written.`;
+    : `${least}${bytes(totals.resident)} of it (${percent(totals.resident, totals.mapped)}) is in memory, and ${bytes(totals.dirty)} was written.`;
   const kept =
     totals.inaccessible > 0
       ? ` ${bytes(totals.inaccessible)} allow no access: they are kept so that nobody else gets them, and cost nothing.`

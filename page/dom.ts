@@ -50,3 +50,12 @@ export function prepareCanvas(
   context.clearRect(0, 0, width, height);
   return context;
 }
+
+/** Makes the contents of an element anew; the button of it that had the focus has it again. */
+export function redrawn(root: HTMLElement, ...contents: (Node | string)[]): void {
+  const buttons = () => [...root.querySelectorAll<HTMLElement>('button')];
+  const active = document.activeElement;
+  const at = active instanceof HTMLElement ? buttons().indexOf(active) : -1;
+  root.replaceChildren(...contents);
+  if (at >= 0) buttons()[at]?.focus({ preventScroll: true });
+}

@@ -1,7 +1,7 @@
 // The names beside the bands, with totals: pressing one shows or hides its band, "only" hides the others.
 
 import type { OwnerKind } from '../lib/cli/data.js';
-import { element, prepareCanvas, swatch } from './dom.js';
+import { element, prepareCanvas, redrawn, swatch } from './dom.js';
 import { bytes, plural } from './format.js';
 import type { Lanes, Row } from './lanes.js';
 import { OWNERS } from './owners.js';
@@ -54,15 +54,7 @@ export class Legend {
       if (kind !== undefined) this.#toggle(kind as OwnerKind);
       if (only !== undefined) this.#only(only as OwnerKind);
       changed();
-      this.#focus(button);
     });
-  }
-
-  /** The buttons are made anew: the one that was pressed keeps the focus. */
-  #focus({ dataset }: HTMLElement): void {
-    const [name, value] = Object.entries(dataset)[0] ?? [];
-    const selector = `button[data-${name ?? ''}="${value ?? ''}"]`;
-    this.#root.querySelector<HTMLElement>(selector)?.focus();
   }
 
   #toggle(kind: OwnerKind): void {
@@ -86,7 +78,8 @@ export class Legend {
       place(ownerRow(kind, this.#state, theme), row),
     );
     this.#root.style.height = `${String(lanes.height)}px`;
-    this.#root.replaceChildren(
+    redrawn(
+      this.#root,
       name('free', lanes.free),
       ...rows,
       name('share in memory', lanes.resident),

@@ -33,7 +33,7 @@ export const OWNERS: Readonly<Record<OwnerKind, OwnerInfo>> = {
   'v8-heap': {
     title: 'V8 heap',
     says: 'JavaScript objects. V8 takes it in small pieces and puts them at random addresses.',
-    light: '#d55e00',
+    light: '#c85000',
     dark: '#f08040',
   },
   'v8-code': {
@@ -88,25 +88,25 @@ export const OWNERS: Readonly<Record<OwnerKind, OwnerInfo>> = {
     title: 'Thread stacks',
     says: 'One for each thread. Mostly untouched: only the deepest calls bring pages in.',
     light: '#cc79a7',
-    dark: '#eaa3cb',
+    dark: '#f2b3d8',
   },
   'libc-heap': {
     title: 'C heap',
     says: 'What malloc gives out from the main heap, [heap].',
-    light: '#b59a00',
+    light: '#bfa300',
     dark: '#e3cb3c',
   },
   'libc-arena': {
     title: 'Malloc arenas',
     says: 'malloc’s memory for threads: 64 MiB of addresses each, of which little is used.',
-    light: '#d1b93f',
+    light: '#d8c150',
     dark: '#f2e27a',
   },
   kernel: {
     title: 'Kernel pages',
     says: 'Pages that the kernel shows every process: the clock (vdso, vvar).',
-    light: '#56606e',
-    dark: '#8b95a5',
+    light: '#9aa1ad',
+    dark: '#5f6979',
   },
   guard: {
     title: 'Guard pages',
@@ -117,8 +117,8 @@ export const OWNERS: Readonly<Record<OwnerKind, OwnerInfo>> = {
   anonymous: {
     title: 'Other memory',
     says: 'Memory that belongs to no file, and of which memmap cannot tell whose it is.',
-    light: '#8a8f98',
-    dark: '#a6acb8',
+    light: '#6b717c',
+    dark: '#848c99',
   },
 };
 

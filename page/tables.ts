@@ -1,7 +1,7 @@
 // The map in words: the biggest regions, a table by owner, and a table of every region. Everything the map shows is here for
 // those who do not see it.
 
-import { element, swatch } from './dom.js';
+import { element, redrawn, swatch } from './dom.js';
 import { bytes, hex, plural, whole } from './format.js';
 import { lengthOf, type Region } from './model.js';
 import { KINDS, OWNERS } from './owners.js';
@@ -42,7 +42,7 @@ export function drawBiggest(
     return element('li', {}, button);
   });
   const none = element('li', { class: 'note' }, 'Nothing to show.');
-  root.replaceChildren(...(rows.length > 0 ? rows : [none]));
+  redrawn(root, ...(rows.length > 0 ? rows : [none]));
 }
 
 const headings = (names: readonly string[], numbers: ReadonlySet<string>): HTMLElement[] =>
@@ -167,7 +167,6 @@ export class RegionTable {
       this.#direction = here ? (this.#direction === 1 ? -1 : 1) : column.number ? -1 : 1;
       this.#column = at;
       this.draw();
-      this.#table.querySelectorAll<HTMLElement>('th button')[at]?.focus();
     });
     const attributes = { scope: 'col', class: column.number ? 'number' : undefined };
     return element('th', { ...attributes, 'aria-sort': here ? way : undefined }, button);
@@ -189,7 +188,7 @@ export class RegionTable {
     const sorted = this.#sorted();
     const rows = sorted.slice(0, this.#shown).map((region) => this.#row(region));
     const head = element('tr', {}, ...COLUMNS.map((column, at) => this.#heading(column, at)));
-    this.#table.replaceChildren(element('thead', {}, head), element('tbody', {}, ...rows));
+    redrawn(this.#table, element('thead', {}, head), element('tbody', {}, ...rows));
     const left = sorted.length - rows.length;
     this.#more.hidden = left <= 0;
     this.#more.textContent = `Show more: ${plural(left, 'region is', 'regions are')} left`;

@@ -12,7 +12,6 @@ const SORTS = ['address', 'size', 'resident'] as const;
 type Sort = (typeof SORTS)[number];
 
 const COLUMNS: readonly Column[] = [
-  { title: 'ADDRESSES', align: 'left' },
   { title: 'SIZE', align: 'right' },
   { title: 'RWX', align: 'left' },
   { title: 'RESIDENT', align: 'right', optional: 1 },
@@ -20,6 +19,13 @@ const COLUMNS: readonly Column[] = [
   { title: 'OWNER', align: 'left' },
   { title: 'NAME', align: 'left', optional: 3 },
 ];
+
+/** On a narrow terminal where a region begins has to do: its size is beside it. */
+const NARROW = 100;
+const whereOf: Readonly<Record<'wide' | 'narrow', Column>> = {
+  wide: { title: 'ADDRESSES', align: 'left' },
+  narrow: { title: 'START', align: 'left' },
+};
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -61,12 +67,12 @@ const room = (): number => (process.stdout.isTTY ? process.stdout.columns : Infi
 const size = (bytes: number | undefined): string => (bytes === undefined ? '-' : humanSize(bytes));
 const bare = (address: string): string => address.slice(2);
 
-function rowOf(region: RegionJson, paint: Paint): Cell[] {
+function rowOf(region: RegionJson, paint: Paint, form: 'wide' | 'narrow'): Cell[] {
   const { start, end, length, protection, resident, dirty, owner, path } = region;
   const { kind, label, certain } = owner;
   const dim = protection === '---' ? (text: string) => paint('dim', text) : undefined;
   return [
-    { text: `${bare(start)}-${bare(end)}`, paint: dim },
+    { text: form === 'wide' ? `${bare(start)}-${bare(end)}` : bare(start), paint: dim },
     { text: humanSize(length), paint: dim },
     { text: protection, paint: protection === 'rwx' ? (text) => paint('red', text) : dim },
     { text: size(resident), paint: dim },
@@ -112,9 +118,10 @@ function totals(regions: readonly RegionJson[], paint: Paint): string[] {
 async function printTable(regions: readonly RegionJson[], { hole }: Look): Promise<void> {
   const paint = painter();
   const bold = ([head = '', ...rest]: string[]) => [paint('bold', head), ...rest];
+  const form = room() < NARROW ? 'narrow' : 'wide';
   const table = formatTable(
-    COLUMNS,
-    regions.map((region) => rowOf(region, paint)),
+    [whereOf[form], ...COLUMNS],
+    regions.map((region) => rowOf(region, paint, form)),
     room(),
   );
   const guessed = regions.some(({ owner }) => !owner.certain);
