@@ -1,6 +1,5 @@
 // The public object of the address space: what it holds, whoever made it, and ranges of it to place
 // mappings in.
-import { createRequire } from 'node:module';
 import { type Arena, type ArenaOptions, makeArena } from './arena.js';
 import type { Fragmentation } from './fragmentation.js';
 import type { ProcessOptions } from './looking.js';
@@ -12,8 +11,10 @@ import type { Trace } from './trace.js';
 let loaded: typeof Regions | undefined;
 
 // Loaded when somebody looks for the first time: most programs never do.
-const load = createRequire(__filename);
-const look = (): typeof Regions => (loaded ??= load('./regions.js') as typeof Regions);
+/* eslint-disable @typescript-eslint/no-require-imports */
+const look = (): typeof Regions => (loaded ??= require('./regions.js') as typeof Regions);
+const tracing = () => require('./own-trace.js') as typeof OwnTrace;
+/* eslint-enable */
 
 export type { ProcessOptions };
 
@@ -59,6 +60,6 @@ export const addressSpace = {
    * to this moment; undefined unless `memmap run` started it. Linux only.
    */
   trace(): Trace | undefined {
-    return (load('./own-trace.js') as typeof OwnTrace).ownTrace();
+    return tracing().ownTrace();
   },
 } as const;

@@ -5,6 +5,7 @@ import { misuse } from './errors.js';
 import { FreeSpace, type Lifetime, type Policy } from './free-space.js';
 import { collect } from './lifetime.js';
 import type { Span } from './page.js';
+import { Queue } from './queue.js';
 import type { Reserve } from './reserve.js';
 
 /** A little more than the addon's quarantine: looking earlier is in vain. */
@@ -12,6 +13,9 @@ const COOLING_MS = 10_500;
 
 /** After a collection in vain it goes without for so many times as long as that took. */
 const COLLECT_SHARE = 20;
+
+/** As many as one mapping looks at. */
+const AT_ONCE = 64;
 
 interface Cooling extends Span {
   readonly since: number;
@@ -29,7 +33,7 @@ export class ArenaSpace {
   readonly policy: Policy;
   readonly alignment: number;
   readonly #space: FreeSpace;
-  #cooling: Cooling[] = [];
+  readonly #cooling = new Queue<Cooling>();
   #collectAgain = 0;
 
   constructor(reserve: Reserve, policy: Policy, alignment: number) {
@@ -47,7 +51,7 @@ export class ArenaSpace {
     if (this.reserve.state === 'released') {
       throw misuse('UNMAPPED', 'the arena was released', { address: BigInt(this.reserve.start) });
     }
-    if (this.#cooling.length > 0) this.#cool(performance.now() - COOLING_MS);
+    if (this.#cooling.length > 0) this.#cool(performance.now() - COOLING_MS, AT_ONCE);
     const start = this.#take(length, lifetime) ?? this.#takeAfterCollecting(length, lifetime);
     if (start !== undefined) return start;
     const { free, largestFree, cooling } = this.counts();
@@ -68,9 +72,10 @@ export class ArenaSpace {
   }
 
   counts(): ArenaCounts {
-    this.#cool(Infinity);
+    this.#cool(Infinity, Infinity);
     const { free, largest, ranges } = this.#space;
-    const cooling = this.#cooling.reduce((sum, { start, end }) => sum + (end - start), 0);
+    let cooling = 0;
+    for (const { start, end } of this.#cooling) cooling += end - start;
     return { free, largestFree: largest, freeRanges: ranges, cooling };
   }
 
@@ -79,11 +84,11 @@ export class ArenaSpace {
   }
 
   #takeAfterCollecting(length: number, lifetime: Lifetime): number | undefined {
-    this.#cool(Infinity);
+    this.#cool(Infinity, Infinity);
     const start = this.#take(length, lifetime);
     if (start !== undefined || performance.now() < this.#collectAgain) return start;
     this.#collect();
-    this.#cool(Infinity);
+    this.#cool(Infinity, Infinity);
     const found = this.#take(length, lifetime);
     if (found !== undefined) this.#collectAgain = 0;
     return found;
@@ -100,14 +105,20 @@ export class ArenaSpace {
     if (this.reserve.owner !== owner) throw new Error('memmap: an arena in use was collected');
   }
 
-  /** Those that have been cooling since before `before` and that the addon has let go. */
-  #cool(before: number): void {
-    const [oldest] = this.#cooling;
-    if (oldest === undefined || oldest.since > before) return;
-    this.#cooling = this.#cooling.filter(({ start, end, since }) => {
-      if (since > before || native.vacant(start, end - start) !== true) return true;
-      this.#space.give(start, end);
-      return false;
-    });
+  /**
+   * Those that have been cooling since before `before` and that the addon has let go, at most `most`
+   * of them. They lie in the order of `since`; one that somebody still holds goes to the end.
+   */
+  #cool(before: number, most: number): void {
+    const cooling = this.#cooling;
+    const now = performance.now();
+    for (let left = Math.min(most, cooling.length); left > 0; left--) {
+      const oldest = cooling.first;
+      if (oldest === undefined || oldest.since > before) return;
+      cooling.shift();
+      const { start, end } = oldest;
+      if (native.vacant(start, end - start) === true) this.#space.give(start, end);
+      else cooling.push({ start, end, since: now });
+    }
   }
 }

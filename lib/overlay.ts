@@ -6,7 +6,7 @@ import { retry } from './lifetime.js';
 import type { Mapping } from './mapping.js';
 import { whereOf } from './ranges.js';
 import { type MappingRecord, treatment } from './record.js';
-import { carve } from './release.js';
+import { carve, emitAll } from './release.js';
 
 export interface Overlay {
   /** What is new there; its pages are the target. */
@@ -54,9 +54,9 @@ export function putOver(overlay: Overlay): Mapping {
   if (record.guarded && victims.length > 0) startGuard();
   put(overlay);
   if (victims.length === 0) return inside.create(record);
-  const replaced = victims.map(({ owner }) => owner);
+  const replaced = victims.flatMap(({ owner }) => (owner === undefined ? [] : [owner]));
   for (const victim of victims) carve(victim, record, 'replaced');
   const mapping = inside.create(record);
-  for (const victim of replaced) victim?.emit('replace');
+  emitAll(replaced, 'replace');
   return mapping;
 }

@@ -96,6 +96,11 @@ export function named(options: unknown): readonly Owner[] {
   if (replace === undefined) return [];
   const list: unknown[] = Array.isArray(replace) ? [...(replace as unknown[])] : [replace];
   return list.map((each) => {
+    if (typeof each === 'object' && each !== null && inside.arenaSpaceOf(each) !== undefined) {
+      throw misuse('UNSUPPORTED', 'an arena chooses the places in it itself', {
+        hint: 'mapFile and mapAnonymous take { arena }; reserve() is for places of your own choice',
+      });
+    }
     if (!isOwner(each)) {
       throw wrongKind('options.replace', 'a Mapping or a Reservation, or an array of them', each);
     }

@@ -2,9 +2,23 @@
 import { check, native } from './binding.js';
 import { inside } from './inside.js';
 import { disown, reapLater } from './lifetime.js';
+import type { Mapping } from './mapping.js';
 import { type Span } from './page.js';
 import { whereOf } from './ranges.js';
 import { MappingRecord } from './record.js';
+
+/** Tells everybody, also where a listener throws; its error is thrown at the end. */
+export function emitAll(mappings: readonly Mapping[], event: 'unmap' | 'replace'): void {
+  let failure: { readonly error: unknown } | undefined;
+  for (const mapping of mappings) {
+    try {
+      mapping.emit(event);
+    } catch (error) {
+      failure ??= { error };
+    }
+  }
+  if (failure !== undefined) throw failure.error;
+}
 
 /** Unmaps a whole mapping. */
 export function releaseAll(record: MappingRecord): void {

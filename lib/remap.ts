@@ -23,7 +23,7 @@ import {
   ownersOf,
   registry,
 } from './record.js';
-import { carve } from './release.js';
+import { carve, emitAll } from './release.js';
 
 interface RemapCall {
   readonly range: RawRange;
@@ -95,13 +95,13 @@ export function remapRange(call: RemapCall, names: readonly Owner[]): Mapping {
   // Of a duplicate only the first page is asked: the kernel gives all new pages its protection.
   const shown = { start: from.start, end: Math.max(from.end, from.start + pageSize) };
   const runs = source.runsMoved(shown, place);
-  const replaced = victims.map((victim) => victim.owner);
+  const replaced = victims.flatMap(({ owner: each }) => (each === undefined ? [] : [each]));
   for (const victim of victims) carve(victim, target, 'replaced');
   if (!stays || home !== undefined) moved.home = home;
   const mapping = settle(source, moved, { from, to: place, runs, stays, owner });
   unhide(moved, Number(size));
-  for (const victim of replaced) victim?.emit('replace');
   reapLater();
+  emitAll(replaced, 'replace');
   return mapping;
 }
 

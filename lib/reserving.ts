@@ -7,7 +7,7 @@ import type { Mapping } from './mapping.js';
 import type { Span } from './page.js';
 import { type MappingRecord, type Owner, nextOwner, registry } from './record.js';
 import { inUse } from './registry.js';
-import { releaseAll, releasePart } from './release.js';
+import { emitAll, releaseAll, releasePart } from './release.js';
 import { Reserve } from './reserve.js';
 import type { ReservePlan } from './reserve-options.js';
 
@@ -53,40 +53,50 @@ const inTheWay = (address: number, size: number) => ({
 export function releaseReserve(reserve: Reserve): void {
   if (reserve.state === 'released') return;
   const { start, end } = reserve;
-  vacateReserve({ start, end });
-  // A listener may have released it meanwhile.
-  if (registry.reserves.at(start) !== reserve) return;
-  check(native.release(start, end - start));
-  reserve.state = 'released';
-  registry.reserves.remove(reserve);
-  untrack(reserve);
+  const { gone, failure } = unmapIn({ start, end });
+  try {
+    if (failure !== undefined) throw failure.error;
+    check(native.release(start, end - start));
+    reserve.state = 'released';
+    registry.reserves.remove(reserve);
+    untrack(reserve);
+  } finally {
+    // Only now: a listener may place and release as it likes.
+    emitAll(gone, 'unmap');
+  }
 }
 
-/**
- * Unmaps what lies in pages of a reservation. Parts of mappings go first: only a part can be refused.
- * Those that are gone are told so whatever happens.
- */
+/** Unmaps what lies in pages of a reservation. */
 export function vacateReserve(span: Span): void {
+  const { gone, failure } = unmapIn(span);
+  emitAll(gone, 'unmap');
+  if (failure !== undefined) throw failure.error;
+}
+
+interface Unmapped {
+  readonly gone: readonly Mapping[];
+  readonly failure: { readonly error: unknown } | undefined;
+}
+
+/** Parts of mappings go first: only a part can be refused. */
+function unmapIn(span: Span): Unmapped {
   collectFaults();
   const entries = registry.entriesIn(span.start, span.end);
   for (const { busy } of entries) if (busy !== undefined) throw inUse(busy);
   const isWhole = (record: MappingRecord): boolean =>
     span.start <= record.start && record.end <= span.end;
-  const gone: (Mapping | undefined)[] = [];
+  const gone: Mapping[] = [];
+  const take = (record: MappingRecord): void => {
+    const { owner } = record;
+    if (isWhole(record)) releaseAll(record);
+    else releasePart(record, Math.max(record.start, span.start), Math.min(record.end, span.end));
+    if (owner !== undefined) gone.push(owner);
+  };
   try {
-    for (const record of entries) {
-      if (isWhole(record)) continue;
-      const { owner } = record;
-      releasePart(record, Math.max(record.start, span.start), Math.min(record.end, span.end));
-      gone.push(owner);
-    }
-    for (const record of entries) {
-      if (!isWhole(record)) continue;
-      const { owner } = record;
-      releaseAll(record);
-      gone.push(owner);
-    }
-  } finally {
-    for (const owner of gone) owner?.emit('unmap');
+    for (const record of entries) if (!isWhole(record)) take(record);
+    for (const record of entries) if (isWhole(record)) take(record);
+  } catch (error) {
+    return { gone, failure: { error } };
   }
+  return { gone, failure: undefined };
 }

@@ -17,7 +17,7 @@ import {
   victimsIn,
 } from './owned.js';
 import { mapAt, mapOver } from './raw-map.js';
-import { releaseAll, releasePart } from './release.js';
+import { emitAll, releaseAll, releasePart } from './release.js';
 import { remapRange } from './remap.js';
 import { int, raw } from './validate.js';
 
@@ -84,13 +84,13 @@ export function munmap(address: Numeric, length: Numeric, options?: ReplaceOptio
   const { parts } = ownedIn(span);
   if (parts.length === 0 && isBeyondUserSpace(span.end)) refuse('EINVAL', 'munmap', range);
   for (const part of parts) victimsIn(part, names);
-  const owners = parts.map(({ record }) => record.owner);
+  const owners = parts.flatMap(({ record: { owner } }) => (owner === undefined ? [] : [owner]));
   for (const { record, start, end } of parts) {
     if (start === record.start && end === record.end) releaseAll(record);
     else releasePart(record, start, end);
   }
   // Only now: a listener may map and unmap as it likes.
-  for (const owner of owners) owner?.emit('unmap');
+  emitAll(owners, 'unmap');
 }
 
 /** mprotect(2). Views over pages that can no longer be read are detached. */

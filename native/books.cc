@@ -59,7 +59,11 @@ bool forget(Claims& claims, Environment& own, Range pages, buffers::Spans spans)
     const Range part = claim->pages.intersect(pages);
     viewed = viewed || claim->viewed;
     buffers::detach(own, *claim, part, spans);
+    const Range before = claim->pages;
+    const bool waiting = claim->environment == nullptr;
     claims.remove(claims.isolate(part));
+    // A piece that no view lies over waits for nothing any more.
+    if (waiting) buffers::settle(claims, before);
   }
   return viewed || buffers::readable_by_others(pages);
 }
@@ -86,7 +90,10 @@ void evict_stale(Claims& claims, Range pages) {
   while (Claim* claim = claims.first_in(pages)) {
     const Range part = claim->pages.intersect(pages);
     buffers::hold(*claim, part);
+    const Range before = claim->pages;
+    const bool waiting = claim->environment == nullptr;
     claims.remove(claims.isolate(part));
+    if (waiting) buffers::settle(claims, before);
   }
 }
 

@@ -19,9 +19,10 @@ constexpr size_t kLingeringBytes = size_t{1} << 40;
 constexpr size_t kSweepFrom = 5'000;
 
 void unlink(Claim& claim, View* view) {
-  View** link = &claim.views;
-  while (*link != nullptr && *link != view) link = &(*link)->next;
-  if (*link == view) *link = view->next;
+  if (claim.views == view) claim.views = view->next;
+  if (view->previous != nullptr) view->previous->next = view->next;
+  if (view->next != nullptr) view->next->previous = view->previous;
+  view->previous = nullptr;
   view->linked = false;
 }
 
@@ -32,8 +33,7 @@ void link(Claims& claims, View* view) {
     return;
   }
   Claim* claim = claims.at(view->bytes.begin);
-  view->next = claim->views;
-  claim->views = view;
+  push(claim->views, view);
 }
 
 void unlink(Claims& claims, View* view) {
@@ -56,16 +56,6 @@ bool ending(napi_env env) {
   napi_value object = nullptr;
   if (napi_create_object(env, &object) != napi_ok) return true;
   return napi_object_freeze(env, object) != napi_ok;
-}
-
-// A view has gone: what waited for it may go on.
-void settle(Claims& claims, Range bytes) {
-  claims.each_in(bytes, [&](Claim& claim) {
-    if (readable_by_others(claim.pages)) return;
-    if (claim.state == State::kRetired) quarantine(claim);
-    if (claim.state != State::kAbandoned) return;
-    release(claims, claim);
-  });
 }
 
 // Its ArrayBuffer is detached and, as far as JavaScript goes, gone.
@@ -263,6 +253,15 @@ void abandon(Claim& claim) {
   hold(claim, claim.pages);
   claim.state = State::kAbandoned;
   claim.environment = nullptr;
+}
+
+void settle(Claims& claims, Range bytes) {
+  claims.each_in(bytes, [&](Claim& claim) {
+    if (readable_by_others(claim.pages)) return;
+    if (claim.state == State::kRetired) quarantine(claim);
+    if (claim.state != State::kAbandoned) return;
+    release(claims, claim);
+  });
 }
 
 bool held(Range pages) { return limbo().held.over(pages); }

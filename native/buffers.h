@@ -25,6 +25,7 @@ struct View {
   Environment* own;           // valid until its environment ends
   napi_ref buffer = nullptr;  // weak
   View* next = nullptr;       // in the claim's list
+  View* previous = nullptr;
   bool linked = false;
   bool spanning = false;  // over several claims of a reserve: in no claim's list
   bool lingering = false;
@@ -32,6 +33,14 @@ struct View {
   bool swept = false;
   bool finalized = false;
 };
+
+// Puts a view at the head of a claim's list.
+inline void push(View*& list, View* view) {
+  view->previous = nullptr;
+  view->next = list;
+  if (list != nullptr) list->previous = view;
+  list = view;
+}
 
 namespace buffers {
 
@@ -63,6 +72,8 @@ void hold(Claim& claim, Range pages);
 void abandon(Claim& claim);
 // True when a view is held over these pages.
 bool held(Range pages);
+// What waited for a view over these bytes, or has just been cut off from what waits, goes on.
+void settle(Claims& claims, Range bytes);
 // True when native code may still be reading them, through a view that is held or lingers.
 bool readable_by_others(Range pages);
 // True when an ArrayBuffer that nobody can detach any more may show some of these pages: they must

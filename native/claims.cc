@@ -63,8 +63,7 @@ Claim& Claims::split(Claim& claim, uintptr_t address) {
   for (View* view = claim.views; view != nullptr;) {
     View* following = view->next;
     View*& list = view->bytes.begin >= address ? added.views : lower_views;
-    view->next = list;
-    list = view;
+    push(list, view);
     view = following;
   }
   claim.views = lower_views;

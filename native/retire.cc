@@ -115,13 +115,14 @@ Claim* recycle(Claims& claims, size_t length) {
   if (state.quarantine.size() < kRecycleFrom) return nullptr;
   const Range oldest = state.quarantine.front().pages;
   if (oldest.size() != length) return nullptr;
+  // Whatever lies there now may be somebody's: only a claim that is this very entry will do.
   Claim* claim = claims.at(oldest.begin);
   const bool stale = claim == nullptr || claim->pages.begin != oldest.begin ||
                      claim->pages.end != oldest.end ||
                      !is_waiting(*claim, state.quarantine.front());
-  if (!stale && reserves::home_of(claims, oldest) != nullptr) return nullptr;
+  if (stale || reserves::home_of(claims, oldest) != nullptr) return nullptr;
   // Once more: native code that was late may have written there.
-  if (!stale && (!claim->recyclable || !sys::advise(oldest, MADV_DONTNEED).ok())) return nullptr;
+  if (!claim->recyclable || !sys::advise(oldest, MADV_DONTNEED).ok()) return nullptr;
   state.quarantine.pop_front();
   state.quarantined_bytes -= length;
   return claim;

@@ -34,7 +34,7 @@ function scanMaps(address) {
   return undefined;
 }
 
-/** Mappings of every second page, so that no two of them become one region. */
+/** Private and shared by turns, so that no two of them become one region. */
 function fill() {
   const mappings = [];
   while (splitMaps().length < REGIONS) {
@@ -71,7 +71,8 @@ const peers = {
     ours: stopwatch(() => {
       const regions = addressSpace.regions();
       let resident = 0;
-      for (const region of regions) resident += region.resident;
+      // What V8 unmaps in between cannot be known.
+      for (const region of regions) resident += region.resident ?? 0;
       return resident > 0 ? regions.length : 0;
     }),
     theirs: stopwatch(() => parseSmaps().length),

@@ -52,6 +52,26 @@ test('neighbours that the kernel merged are one row each, with what is in memory
     assert.deepEqual(parts.map(({ protection, length }) => [protection, length / PAGE]), [['read-write', 1], ['read', 1], ['read-write', 2]]);
   `));
 
+test('a reservation, and what is placed in it', () =>
+  survives(`${kit}
+    const reservation = memmap.reserve(8 * PAGE);
+    const placed = reservation.place(2 * PAGE, { anonymous: PAGE });
+    placed.write(0, 'x');
+    const end = reservation.address + BigInt(reservation.length);
+    const rows = all().filter(({ start }) => start >= reservation.address && start < end);
+    const { address } = reservation;
+    assert.deepEqual(rows.map(({ start, owner }) => [Number(start - address) / PAGE, owner.kind, owner.certain, owner.mapping]), [
+      [0, 'reservation', true, reservation],
+      [2, 'mapping', true, placed],
+      [3, 'reservation', true, reservation],
+    ]);
+    assert.deepEqual(rows.map(({ protection, resident }) => [protection, resident]), [['none', 0], ['read-write', PAGE], ['none', 0]]);
+    assert.equal(memmap.addressSpace.query(address).owner.mapping, reservation);
+    assert.equal(memmap.addressSpace.query(placed.address).owner.mapping, placed);
+    reservation.release();
+    assert.notEqual(memmap.addressSpace.query(address)?.owner.kind, 'reservation');
+  `));
+
 test('between two mappings what is foreign stays foreign', () =>
   survives(`${kit}
     const base = 0x2000000000;
