@@ -57,6 +57,7 @@ function load({ path, alignment, segments, span }) {
       mapping.protect(PROTECTIONS[protection]);
       continue;
     }
+    if (zeroEnd === dataEnd) continue;
     const within = dataEnd - offset;
     if (fileLength > within) mapping.write(within, Buffer.alloc(fileLength - within));
     const zeroStart = up(dataEnd);
@@ -82,11 +83,10 @@ function isSame(image, { offset, dataEnd }, loaderBase) {
   }
 }
 
-/** The writable segment: the file's bytes, then zeros to the end of the image. */
-function isFresh(image, { path, segments, span }) {
-  const { offset, fileOffset, dataEnd } = segments.at(-1);
+/** A writable segment: the file's bytes, then zeros to the end of its last page. */
+function isFresh(image, { offset, fileOffset, dataEnd, zeroEnd }, path) {
   const file = readFileSync(path).subarray(fileOffset, fileOffset + dataEnd - offset);
-  const zeros = image.view(dataEnd, span - dataEnd);
+  const zeros = image.view(dataEnd, zeroEnd === dataEnd ? 0 : up(zeroEnd) - dataEnd);
   return image.view(offset, dataEnd - offset).equals(file) && zeros.every((byte) => byte === 0);
 }
 
@@ -108,7 +108,7 @@ function compare(path) {
     const { offset, dataEnd, protection } = segment;
     checkProtection(image, offset, PROTECTIONS[protection]);
     const isWritable = protection === 'rw-';
-    const same = isWritable ? isFresh(image, plan) : isSame(image, segment, loader.start);
+    const same = isWritable ? isFresh(image, segment, path) : isSame(image, segment, loader.start);
     if (!same) throw new Error(`${basename(path)} differs at ${hex(offset)}`);
     const text = isWritable ? 'as in the file, then zeros' : "the loader's bytes";
     console.log(
