@@ -83,6 +83,13 @@ inline long ftruncate(long fd, uint64_t length) {
 inline long fallocate(long fd, uint64_t length) {
   return call(SYS_fallocate, fd, 0, 0, static_cast<long>(length));
 }
+// A file that would become longer than this is SIGXFSZ, which ends the program.
+inline uint64_t file_limit() {
+  uint64_t limits[2] = {0, 0};
+  constexpr long kFileSize = 1;  // RLIMIT_FSIZE
+  const long got = call(SYS_prlimit64, 0, kFileSize, 0, number(limits));
+  return failed(got) ? 0 : limits[0];
+}
 inline uint32_t getpid() { return static_cast<uint32_t>(call(SYS_getpid)); }
 inline uint32_t gettid() { return static_cast<uint32_t>(call(SYS_gettid)); }
 inline long futex_wait(const void* word, uint32_t value, uint64_t nanoseconds) {
