@@ -72,6 +72,15 @@ export function readLife(path: string, known: Known): Life | undefined {
   return { table, trace: headOf(table, { command: known.command, durationMs, snapshots }) };
 }
 
+/** A child may have been killed before its table was one. */
+function readIfTable(path: string, known: Known): Life | undefined {
+  try {
+    return readLife(path, known);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The lives of programs that it started, by the number of their process. */
 export function readChildren(path: string): Map<number, Life> {
   const lives = new Map<number, Life>();
@@ -79,7 +88,7 @@ export function readChildren(path: string): Map<number, Life> {
   for (const name of readdirSync(dirname(path))) {
     const pid = name.startsWith(prefix) ? name.slice(prefix.length) : '';
     if (!/^\d+$/.test(pid)) continue;
-    const life = readLife(join(dirname(path), name), {
+    const life = readIfTable(join(dirname(path), name), {
       command: [`process ${pid}`],
       samples: [],
       program: undefined,

@@ -102,6 +102,7 @@ Header* map_table(const char* name, bool create, const Header* like) {
     found = nullptr;
   }
   raw::close(fd);
+  if (found == nullptr && create) raw::unlink(name);
   return found;
 }
 

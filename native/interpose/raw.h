@@ -71,6 +71,7 @@ inline long open(const char* path, int flags, int mode = 0) {
   return call(SYS_openat, AT_FDCWD, number(path), flags | O_CLOEXEC, mode);
 }
 inline long close(long fd) { return call(SYS_close, fd); }
+inline long unlink(const char* path) { return call(SYS_unlinkat, AT_FDCWD, number(path), 0); }
 inline long read(long fd, void* to, size_t length) {
   return call(SYS_read, fd, number(to), static_cast<long>(length));
 }
