@@ -2,9 +2,8 @@
 
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PageData } from '../../lib/cli/data';
 import { memmap, waiting } from '../helpers/cli';
-import { noBrowser, TestBrowser } from '../helpers/browser';
+import { dataIn, noBrowser, TestBrowser } from '../helpers/browser';
 import { Scratch } from '../helpers/files';
 import { itUnless } from '../helpers/refusals';
 
@@ -14,11 +13,6 @@ afterAll(async () => {
   await browser.close();
   scratch.remove();
 });
-
-const dataIn = (page: string): PageData =>
-  JSON.parse(
-    /<script type="application\/json" id="data">(.*?)<\/script>/s.exec(page)![1]!,
-  ) as PageData;
 
 const standing = () =>
   waiting(`globalThis.kept = Buffer.alloc(2e7, 1); console.log('here'); process.stdin.resume();`);
