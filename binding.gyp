@@ -29,6 +29,7 @@
         "native/fault_kind.cc",
         "native/guard_calls.cc",
         "native/guarding.cc",
+        "native/helper.cc",
         "native/inbox.cc",
         "native/mend.cc",
         "native/protect.cc",
@@ -92,5 +93,44 @@
         }]
       ]
     }
+  ],
+  "conditions": [
+    ["OS=='linux'", {
+      "targets": [
+        {
+          # The LD_PRELOAD helper of `memmap run`. It needs nothing that the program has not loaded
+          # already, and so fits glibc and musl: no C++ library, no version of the C library.
+          "target_name": "memmap-interpose",
+          # node-gyp itself calls every module .node, in a condition of this kind.
+          "target_conditions": [["_type=='loadable_module'", { "product_extension": "so" }]],
+          "sources": [
+            "native/interpose/callers.cc",
+            "native/interpose/calls.cc",
+            "native/interpose/placement.cc",
+            "native/interpose/process.cc",
+            "native/interpose/protection.cc",
+            "native/interpose/ranges.cc",
+            "native/interpose/snapshot.cc",
+            "native/interpose/trace.cc"
+          ],
+          # With it, mmap is another name for mmap64.
+          "defines!": ["_FILE_OFFSET_BITS=64"],
+          "defines": ["_GNU_SOURCE"],
+          "cflags_cc!": ["-std=gnu++17"],
+          "cflags_cc": [
+            "-std=c++20", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics",
+            "-ftls-model=initial-exec", "-fno-stack-protector"
+          ],
+          "cflags!": ["-Wno-unused-parameter", "-O3"],
+          "cflags": ["<@(warnings)", "-fvisibility=hidden", "-g"],
+          "configurations": { "Release": { "cflags": ["-O2"] } },
+          # now: a signal handler must not be the first to ask the loader where a function is.
+          "ldflags": ["-nostdlib", "-Wl,-z,now", "-Wl,-z,nodelete"],
+          "conditions": [
+            ["target_arch=='arm64'", { "cflags_cc": ["-mno-outline-atomics"] }]
+          ]
+        }
+      ]
+    }]
   ]
 }

@@ -32,6 +32,10 @@ export function loadComparator() {
     mapFileUnmap: declare(
       'double map_file_unmap(int fd, size_t length, size_t step, uint32_t count)',
     ),
+    placeVacate: declare('double place_vacate(size_t length, uint32_t count)'),
+    replaceByTurns: declare(
+      'double replace_by_turns(int first, int second, size_t length, size_t step, uint32_t count)',
+    ),
     mendFaults: declare('double mend_faults(int fd, size_t length, size_t page)'),
     openForSync: declare('int open_for_sync(int fd, size_t length)'),
     syncPage: declare('double sync_page(size_t offset, size_t page, uint8_t value)'),

@@ -8,7 +8,7 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import elfy from 'elfy';
-import { mapFileSync, pageSize, reserve } from 'memmap';
+import { addressSpace, mapFileSync, pageSize, reserve } from 'memmap';
 
 const down = (value) => value - (value % pageSize);
 const up = (value) => down(value + pageSize - 1);
@@ -65,20 +65,6 @@ function load({ path, alignment, segments, span }) {
   return image;
 }
 
-/** What the kernel has mapped of a file, or between two addresses. */
-function mapped(wanted) {
-  const lines = readFileSync('/proc/self/maps', 'latin1').trimEnd().split('\n');
-  return lines
-    .map((line) => /^(\w+)-(\w+) (...). \w+ \S+ \d+ *(.*)$/.exec(line))
-    .map(([, start, end, protection, path]) => ({
-      start: BigInt(`0x${start}`),
-      end: BigInt(`0x${end}`),
-      protection,
-      path,
-    }))
-    .filter(wanted);
-}
-
 /** Compares with memory of this process that is not memmap's, without touching it. */
 function isSame(image, { offset, dataEnd }, loaderBase) {
   const memory = openSync('/proc/self/mem', 'r');
@@ -104,25 +90,25 @@ function isFresh(image, { path, segments, span }) {
   return image.view(offset, dataEnd - offset).equals(file) && zeros.every((byte) => byte === 0);
 }
 
+/** By the kernel's own list. */
 function checkProtection(image, offset, protection) {
   const address = image.address + BigInt(offset);
-  const [region] = mapped(({ start, end }) => start <= address && address < end);
-  if (region?.protection !== protection) throw new Error(`${hex(address)} is not ${protection}`);
+  const found = addressSpace.query(address)?.protection;
+  if (found !== protection) throw new Error(`${hex(address)} is ${found}, not ${protection}`);
 }
 
 function compare(path) {
-  const loaders = mapped((each) => each.path === path);
-  if (loaders.length === 0) throw new Error(`${path} is not loaded in this process`);
-  const loaderBase = loaders[0].start;
+  const loader = addressSpace.regions().find((region) => region.path === path);
+  if (loader === undefined) throw new Error(`${path} is not loaded in this process`);
 
   const plan = planOf(path);
   const image = load(plan);
   console.log(`${basename(path)}: ${plan.segments.length} segments in ${hex(plan.span)} bytes`);
   for (const segment of plan.segments) {
     const { offset, dataEnd, protection } = segment;
-    checkProtection(image, offset, protection);
+    checkProtection(image, offset, PROTECTIONS[protection]);
     const isWritable = protection === 'rw-';
-    const same = isWritable ? isFresh(image, plan) : isSame(image, segment, loaderBase);
+    const same = isWritable ? isFresh(image, plan) : isSame(image, segment, loader.start);
     if (!same) throw new Error(`${basename(path)} differs at ${hex(offset)}`);
     const text = isWritable ? 'as in the file, then zeros' : "the loader's bytes";
     console.log(
@@ -131,12 +117,13 @@ function compare(path) {
   }
   // Between the segments nothing can be read, and nobody else's memory can get there.
   const gaps = image.layout().filter(({ mapping }) => mapping === undefined);
-  for (const { offset } of gaps) checkProtection(image, offset, '---');
+  for (const { offset } of gaps) checkProtection(image, offset, 'none');
   image.release();
 }
 
 function main(paths) {
-  const libc = mapped(({ path }) => /\/(libc\.so\.6|ld-musl-[^/]*)$/.test(path))[0]?.path;
+  const loaded = addressSpace.regions().map(({ path = '' }) => path);
+  const libc = loaded.find((path) => /\/(libc\.so\.6|ld-musl-[^/]*)$/.test(path));
   const chosen = paths.length > 0 ? paths : [libc, process.execPath].filter(Boolean);
   for (const path of chosen) compare(path);
   console.log(`${chosen.length} files laid out as the loader did`);

@@ -4,7 +4,6 @@
 // leaves an object that stays. The kernel cannot know which is which and takes the first hole that
 // fits, so that what stays ends up all over the place. That is how Windows programs under Wine run out
 // of room for one large block while most of their address space is free.
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { addressSpace, constants, mapAnonymous, pageSize, sys } from 'memmap';
 
@@ -66,14 +65,11 @@ function play(map) {
 }
 
 /** What lies in [start, end) by the kernel's own list, ascending. */
-function occupied(start, end) {
-  return readFileSync('/proc/self/maps', 'latin1')
-    .split('\n')
-    .map((line) => line.split(' ', 1)[0].split('-'))
-    .filter((ends) => ends.length === 2)
-    .map((ends) => ends.map((address) => parseInt(address, 16)))
+const occupied = (start, end) =>
+  addressSpace
+    .regions()
+    .map((region) => [Number(region.start), Number(region.end)])
     .filter(([from, to]) => to > start && from < end);
-}
 
 /** The holes between what is `taken`, ascending and without overlaps, in [start, end). */
 function holes(taken, start, end) {

@@ -1,10 +1,19 @@
 // The public object of the address space: what it holds, whoever made it, and ranges of it to place
 // mappings in.
+import { createRequire } from 'node:module';
 import { type Arena, type ArenaOptions, makeArena } from './arena.js';
 import type { Fragmentation } from './fragmentation.js';
 import type { ProcessOptions } from './looking.js';
+import type * as OwnTrace from './own-trace.js';
 import type { Region } from './region.js';
-import { listRegions, measureFragmentation, regionAt } from './regions.js';
+import type * as Regions from './regions.js';
+import type { Trace } from './trace.js';
+
+let loaded: typeof Regions | undefined;
+
+// Loaded when somebody looks for the first time: most programs never do.
+const load = createRequire(__filename);
+const look = (): typeof Regions => (loaded ??= load('./regions.js') as typeof Regions);
 
 export type { ProcessOptions };
 
@@ -21,7 +30,7 @@ export const addressSpace = {
    * ```
    */
   regions(options?: ProcessOptions): Region[] {
-    return listRegions(options);
+    return look().listRegions(options);
   },
 
   /**
@@ -29,12 +38,12 @@ export const addressSpace = {
    * 6.11 and later (PROCMAP_QUERY); before that the kernel's list is read up to it.
    */
   query(address: number | bigint): Region | undefined {
-    return regionAt(address);
+    return look().regionAt(address);
   },
 
   /** How cut up the address space of a process is, and how much of it is taken. */
   fragmentation(options?: ProcessOptions): Fragmentation {
-    return measureFragmentation(options);
+    return look().measureFragmentation(options);
   },
 
   /**
@@ -43,5 +52,13 @@ export const addressSpace = {
    */
   arena(options: ArenaOptions): Arena {
     return makeArena(options);
+  },
+
+  /**
+   * The calls that mapped and unmapped memory in this process, by whom, from the first instruction
+   * to this moment; undefined unless `memmap run` started it. Linux only.
+   */
+  trace(): Trace | undefined {
+    return (load('./own-trace.js') as typeof OwnTrace).ownTrace();
   },
 } as const;

@@ -10,6 +10,9 @@ import type { Reserve } from './reserve.js';
 /** A little more than the addon's quarantine: looking earlier is in vain. */
 const COOLING_MS = 10_500;
 
+/** After a collection in vain it goes without for so many times as long as that took. */
+const COLLECT_SHARE = 20;
+
 interface Cooling extends Span {
   readonly since: number;
 }
@@ -25,16 +28,14 @@ export class ArenaSpace {
   readonly reserve: Reserve;
   readonly policy: Policy;
   readonly alignment: number;
-  /** Names the reserve to C++, for every mapping that is placed in it. */
-  readonly owners: Float64Array;
   readonly #space: FreeSpace;
   #cooling: Cooling[] = [];
+  #collectAgain = 0;
 
   constructor(reserve: Reserve, policy: Policy, alignment: number) {
     this.reserve = reserve;
     this.policy = policy;
     this.alignment = alignment;
-    this.owners = Float64Array.of(reserve.ownerId);
     this.#space = new FreeSpace(reserve.inner.start, reserve.inner.end, policy);
     reserve.freed = (span, now) => {
       this.give(span, now);
@@ -80,10 +81,23 @@ export class ArenaSpace {
   #takeAfterCollecting(length: number, lifetime: Lifetime): number | undefined {
     this.#cool(Infinity);
     const start = this.#take(length, lifetime);
-    if (start !== undefined) return start;
-    collect();
+    if (start !== undefined || performance.now() < this.#collectAgain) return start;
+    this.#collect();
     this.#cool(Infinity);
-    return this.#take(length, lifetime);
+    const found = this.#take(length, lifetime);
+    if (found !== undefined) this.#collectAgain = 0;
+    return found;
+  }
+
+  /** A full arena is full at every call, and a collection takes long where the heap is large. */
+  #collect(): void {
+    const { owner } = this.reserve;
+    const began = performance.now();
+    collect();
+    const ended = performance.now();
+    this.#collectAgain = ended + COLLECT_SHARE * (ended - began);
+    // Asked afterwards, so that the arena itself is not collected meanwhile.
+    if (this.reserve.owner !== owner) throw new Error('memmap: an arena in use was collected');
   }
 
   /** Those that have been cooling since before `before` and that the addon has let go. */

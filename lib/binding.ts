@@ -143,6 +143,8 @@ interface Native {
   programPath(pid: number): Maybe<string>;
   /** The first address that can be mapped; how many regions there may be, 0 for no limit known. */
   limits(): Float64Array;
+  /** A copy of the LD_PRELOAD helper's table, see lib/trace-table.ts. */
+  traceTable(): ArrayBuffer | undefined;
   weaken(object: object): number;
   strengthen(handle: number): object | undefined;
   forget(handle: number): void;
@@ -182,6 +184,13 @@ const HINTS: Readonly<Record<string, string>> = {
     'the descriptor must be open for reading, and for writing too if the mapping is shared and writable',
 };
 
+/** Of a mapping in a reservation or an arena. */
+export const cannotLeave = (details: ErrorDetails): Error =>
+  misuse('UNSUPPORTED', 'what lies in a reservation or an arena can neither grow nor leave it', {
+    ...details,
+    hint: 'place() it again, longer, or map it elsewhere',
+  });
+
 function toError(failure: Failure, details: ErrorDetails): Error {
   const at = BigInt(failure.at ?? 0);
   switch (failure.refusal) {
@@ -216,11 +225,7 @@ function toError(failure: Failure, details: ErrorDetails): Error {
     case 'fault':
       return faultAt(failure.at ?? 0, details.hint);
     case 'placed':
-      return misuse('UNSUPPORTED', 'what lies in a reservation can neither grow nor leave it', {
-        ...details,
-        address: at,
-        hint: 'place() it again, longer, or map it elsewhere',
-      });
+      return cannotLeave({ ...details, address: at });
     case 'no-way-back':
       return misuse('UNSUPPORTED', 'nothing is left that could show what was mapped there', {
         ...details,

@@ -1,5 +1,13 @@
 // How cut up an address space is. Pure: from a survey to numbers.
-import { ACCESS, COLUMNS, END, MODE, START, type Survey, countOf } from './survey.js';
+import { ACCESS, COLUMNS, CONTINUED, END, MODE, START, type Survey, countOf } from './survey.js';
+
+/** A range of addresses that is free. */
+export interface FreeBlock {
+  /** First address. */
+  readonly address: bigint;
+  /** Bytes. */
+  readonly length: number;
+}
 
 /** How cut up an address space is. */
 export interface Fragmentation {
@@ -8,10 +16,10 @@ export interface Fragmentation {
   /** Bytes of address space in them. */
   readonly free: number;
   /** The largest of them. */
-  readonly largestFree: { readonly address: bigint; readonly length: number };
+  readonly largestFree: FreeBlock;
   /** 0 when all that is free is in one piece; towards 1 the smaller its largest piece is. */
   readonly fragmentation: number;
-  /** How many regions there are. */
+  /** How many regions the kernel has; it merges neighbours that are alike. */
   readonly regions: number;
   /** How many the kernel allows (vm.max_map_count), if it says so. */
   readonly limit: number | undefined;
@@ -61,11 +69,11 @@ export function fragmentationOf(survey: Survey, { lowest, limit, margin }: Bound
     const start = rows[row * COLUMNS + START] as number;
     if (start >= KERNEL_HALF) break;
     const end = rows[row * COLUMNS + END] as number;
-    const access = (rows[row * COLUMNS + MODE] as number) & ACCESS;
+    const mode = rows[row * COLUMNS + MODE] as number;
     gap(start);
-    found[access === 0 ? 'reserved' : 'mapped'] += end - start;
+    found[(mode & ACCESS) === 0 ? 'reserved' : 'mapped'] += end - start;
     at = Math.max(at, end);
-    regions++;
+    if ((mode & CONTINUED) === 0) regions++;
   }
   // A process without memory of its own (a zombie, a thread of the kernel) has no space either.
   const bits = regions === 0 ? 0 : Math.ceil(Math.log2(at));

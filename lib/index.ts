@@ -19,9 +19,11 @@ export { Arena, type ArenaOptions, type ArenaStats } from './arena.js';
 export type { Lifetime, Policy } from './free-space.js';
 export { registry, type Owner } from './owners.js';
 export { addressSpace, type ProcessOptions } from './address-space.js';
-export type { Fragmentation } from './fragmentation.js';
-export type { Region, RegionJson, RegionOwner } from './region.js';
+export type { Fragmentation, FreeBlock } from './fragmentation.js';
+export type { OwnerJson, Region, RegionJson, RegionOwner } from './region.js';
 export type { OwnerKind } from './owner-draft.js';
+export type { Trace, TraceEvent } from './trace.js';
+export type { TraceCall, Verdict } from './trace-table.js';
 export type { Drift } from './verify.js';
 export {
   FaultError,

@@ -1,5 +1,5 @@
 // mapFile, mapFileSync, mapAnonymous: reads the options, makes the call, wraps what it gave.
-import type { ArenaSpace } from './arena-space.js';
+import type { Arena } from './arena.js';
 import { KEEP, check, checkLater, codeOf, isOutOfRoom, native, pageSize } from './binding.js';
 import { flags } from './constants.js';
 import { misuse } from './errors.js';
@@ -64,7 +64,9 @@ function placeAnywhere(call: Call, placement: Placement): Mapping {
 const NOBODY: readonly MappingRecord[] = [];
 
 /** In pages of an arena, which are its own until then. */
-function placeIn(arena: ArenaSpace, call: Call, placement: Placement): Mapping {
+function placeIn(given: Arena, call: Call, placement: Placement): Mapping {
+  const arena = inside.arenaSpaceOf(given);
+  if (arena === undefined) throw new Error('memmap: an arena without a space');
   const { contents, lead, length, fd, pageOffset, anonymous } = call;
   const { inherit, guarded, lifetime, noReserve } = placement;
   const span = roundUp(lead + length, pageSize);
@@ -79,9 +81,8 @@ function placeIn(arena: ArenaSpace, call: Call, placement: Placement): Mapping {
       fd,
       offset: pageOffset,
       victims: NOBODY,
-      owners: arena.owners,
+      owners: home.owners,
       keep: KEEP.nothing,
-      details: { path: contents.path, length },
     });
   } catch (error) {
     arena.give({ start, end }, native.vacant(start, span) === true);

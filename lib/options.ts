@@ -2,7 +2,6 @@
 import { misuse } from './errors.js';
 import { ACCESS_WORDS, type Access } from './flags.js';
 import type { Arena } from './arena.js';
-import type { ArenaSpace } from './arena-space.js';
 import { pageSize } from './binding.js';
 import type { Lifetime } from './free-space.js';
 import { inside } from './inside.js';
@@ -73,7 +72,8 @@ export interface Placement {
   readonly hugePages: boolean;
   readonly inherit: boolean;
   readonly guarded: boolean;
-  readonly arena: ArenaSpace | undefined;
+  /** Itself: a call must not lose the arena that it was given. */
+  readonly arena: Arena | undefined;
   readonly lifetime: Lifetime;
 }
 
@@ -144,13 +144,14 @@ export const isExclusive = (value: unknown): boolean =>
   value !== undefined &&
   word('options.placement', value, ['hint', 'exclusive'] as const) === 'exclusive';
 
-function arenaOf(given: Given): ArenaSpace | undefined {
+const isArena = (value: unknown): value is Arena =>
+  typeof value === 'object' && value !== null && inside.arenaSpaceOf(value) !== undefined;
+
+function arenaOf(given: Given): Arena | undefined {
   const value = given['arena'];
   if (value === undefined) return undefined;
-  const space =
-    typeof value === 'object' && value !== null ? inside.arenaSpaceOf(value) : undefined;
-  if (space === undefined) throw wrongKind('options.arena', 'an Arena', value);
-  if (given['address'] === undefined) return space;
+  if (!isArena(value)) throw wrongKind('options.arena', 'an Arena', value);
+  if (given['address'] === undefined) return value;
   throw misuse('ARGUMENT', 'an arena chooses the address itself', { argument: 'options.address' });
 }
 

@@ -1,10 +1,10 @@
 // Puts a new mapping over owned pages, and keeps the books of what was there.
 import { type KEEP, check, isDestroyed, isOutOfRoom, native } from './binding.js';
 import { startGuard } from './faults.js';
-import type { ErrorDetails } from './errors.js';
 import { inside } from './inside.js';
 import { retry } from './lifetime.js';
 import type { Mapping } from './mapping.js';
+import { whereOf } from './ranges.js';
 import { type MappingRecord, treatment } from './record.js';
 import { carve } from './release.js';
 
@@ -18,12 +18,12 @@ export interface Overlay {
   readonly victims: readonly MappingRecord[];
   readonly owners: Float64Array;
   readonly keep: (typeof KEEP)[keyof typeof KEEP];
-  readonly details: ErrorDetails;
 }
 
 /** The call alone. It throws with everything as it was, or (`destroyed`) with the victims gone. */
-function put({ record, flags, fd, offset, victims, owners, keep, details }: Overlay): void {
+function put({ record, flags, fd, offset, victims, owners, keep }: Overlay): void {
   const { start, end, contents } = record;
+  // Called at once, and once more where there was no room.
   const call = () =>
     native.overlay(
       record.ownerId,
@@ -39,11 +39,12 @@ function put({ record, flags, fd, offset, victims, owners, keep, details }: Over
     );
   // Only the first failure can destroy nothing: a collection would come too late for the second.
   const first = call();
+  if (first === undefined) return;
   const answer = isOutOfRoom(first) ? retry(call) : first;
   if (isDestroyed(answer)) {
     for (const victim of victims) carve(victim, record, 'unmapped');
   }
-  check(answer, details);
+  check(answer, whereOf(record));
 }
 
 /** Makes the mapping of `record` in the place of the victims, whose Mappings are told. */
@@ -51,8 +52,9 @@ export function putOver(overlay: Overlay): Mapping {
   const { record, victims } = overlay;
   // Native code may still be reading what is replaced.
   if (record.guarded && victims.length > 0) startGuard();
-  const replaced = victims.map(({ owner }) => owner);
   put(overlay);
+  if (victims.length === 0) return inside.create(record);
+  const replaced = victims.map(({ owner }) => owner);
   for (const victim of victims) carve(victim, record, 'replaced');
   const mapping = inside.create(record);
   for (const victim of replaced) victim?.emit('replace');

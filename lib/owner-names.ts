@@ -39,7 +39,7 @@ export function kindOfName(name: string, { hasCode, isProgram }: NameFacts): Own
 
 /** Programs that have V8 inside, by the names of their files. */
 const WITH_V8 =
-  /\/(node(js)?|electron|chrome|chromium|deno|code|workerd|d8|bun)[^/]*( \(deleted\))?$/i;
+  /\/(node(js)?|electron|chrome|chromium|deno|code|workerd|d8)[-_.\d]*( \(deleted\))?$/i;
 
 /** One of a process's files says that V8 is in it. */
 export const hasV8 = (program: string | undefined, names: readonly string[]): boolean =>

@@ -1,7 +1,7 @@
 // What the shape of plain memory says: its place, its alignment, what lies beside it. All of these
 // are guesses but for the stack that a thread's stack pointer lies in. Pure.
 import type { Draft } from './owner-draft.js';
-import { EXECUTE, READ, WRITE, rowAt } from './survey.js';
+import { EXECUTE, NAME, READ, WRITE, rowAt } from './survey.js';
 
 const KiB = 2 ** 10;
 const MiB = 2 ** 20;
@@ -64,8 +64,9 @@ export function markZeroSegments(draft: Draft): void {
   for (let row = 1; row < draft.count; row++) {
     if (!draft.follows(row) || !isData(draft, row)) continue;
     const kind = draft.kind(row - 1);
-    if (draft.isOpen(row - 1) || (kind !== 'executable' && kind !== 'library')) continue;
-    if ((draft.access(row - 1) & EXECUTE) === 0) draft.guess(row, kind, row - 1);
+    if (kind !== 'executable' && kind !== 'library') continue;
+    const isLast = draft.cell(row - 1, NAME) >= 0 && (draft.access(row - 1) & EXECUTE) === 0;
+    if (isLast) draft.guess(row, kind, row - 1);
   }
 }
 

@@ -8,8 +8,9 @@ import { inside } from './inside.js';
 import { withRoom } from './lifetime.js';
 import type { Mapping } from './mapping.js';
 import { putOver } from './overlay.js';
-import { type Span, outward } from './page.js';
-import { MappingRecord, ownersOf, treatment } from './record.js';
+import { type Span, roundUp } from './page.js';
+import { whereOf } from './ranges.js';
+import { type Contents, MappingRecord, ownersOf, treatment } from './record.js';
 import type { Reserve } from './reserve.js';
 import { settings } from './settings.js';
 import {
@@ -20,7 +21,7 @@ import {
   mapFlagsOf,
   parseSource,
 } from './source.js';
-import { bytes, options, withinReservation, wrongKind } from './validate.js';
+import { type ByteRange, bytes, options, withinReservation, wrongKind } from './validate.js';
 
 /** One thing to place: what, and where in the reservation. */
 export interface Piece {
@@ -59,19 +60,26 @@ interface Ready {
 /** What a piece will be. Its record has its place already, and is in no book yet. */
 function prepare(reserve: Reserve, piece: ParsedPiece, file: OpenFile | undefined): Ready {
   const { source, offset } = piece;
-  const { inner } = reserve;
-  const total = inner.end - inner.start;
-  const common = { home: reserve, guarded: settings.guard };
-  if (source.kind === 'anonymous' || file === undefined) {
-    const { length } = source as Extract<ParsedSource, { kind: 'anonymous' }>;
-    withinReservation({ offset, length }, total);
-    if (offset % pageSize !== 0) throw misplaced(offset, 0);
-    const contents = anonymousContents(source.access, false);
-    const at = inner.start + offset;
-    const span = outward(at, at + length, pageSize);
-    const record = new MappingRecord({ ...span, lead: 0, length, contents, ...common });
-    return { record, flags: mapFlagsOf(contents, true), fd: -1, offset: 0 };
-  }
+  if (source.kind === 'anonymous') return prepareMemory(reserve, source, offset);
+  if (file === undefined) throw new Error('memmap: a piece whose file is not open');
+  return prepareFile(reserve, { source, offset }, file);
+}
+
+type MemorySource = Extract<ParsedSource, { kind: 'anonymous' }>;
+interface FilePiece {
+  source: Extract<ParsedSource, { kind: 'file' }>;
+  offset: number;
+}
+
+function prepareMemory(reserve: Reserve, source: MemorySource, offset: number): Ready {
+  const { length, access } = source;
+  if (offset % pageSize !== 0) throw misplaced(offset, 0);
+  const contents = anonymousContents(access, false);
+  const record = recordIn(reserve, { offset, length }, 0, contents);
+  return { record, flags: mapFlagsOf(contents, true), fd: -1, offset: 0 };
+}
+
+function prepareFile(reserve: Reserve, { source, offset }: FilePiece, file: OpenFile): Ready {
   const status = statusOf(file);
   const lead = source.offset % pageSize;
   const left = Math.max(0, status.size - source.offset);
@@ -86,19 +94,26 @@ function prepare(reserve: Reserve, piece: ParsedPiece, file: OpenFile | undefine
       path: file.path,
     });
   }
-  withinReservation({ offset, length }, total);
   if (offset % pageSize !== lead) throw misplaced(offset, lead);
   const place = { path: file.path, offset: source.offset, length };
   const contents = fileContents(source.access, status, place);
-  const at = inner.start + offset;
-  const span = outward(at, at + length, pageSize);
-  const record = new MappingRecord({ ...span, lead, length, contents, ...common });
+  const record = recordIn(reserve, { offset, length }, lead, contents);
   return {
     record,
     flags: mapFlagsOf(contents, false),
     fd: file.fd,
     offset: source.offset - lead,
   };
+}
+
+function recordIn(home: Reserve, range: ByteRange, lead: number, contents: Contents) {
+  const { inner } = home;
+  withinReservation(range, inner.end - inner.start);
+  const { length } = range;
+  const start = inner.start + range.offset - lead;
+  const end = roundUp(start + lead + length, pageSize);
+  const { guard: guarded } = settings;
+  return new MappingRecord({ start, end, lead, length, contents, guarded, home });
 }
 
 const misplaced = (offset: number, lead: number): Error =>
@@ -128,19 +143,12 @@ export function placeOne(live: () => Reserve, piece: ParsedPiece, victimsIn: Vic
     const reserve = live();
     const { record, flags, fd, offset } = prepare(reserve, piece, file);
     const victims = victimsIn(record);
-    const details = detailsOf(record);
-    const owners = ownersOf(victims, reserve);
-    return putOver({ record, flags, fd, offset, victims, owners, keep: KEEP.spans, details });
+    const owners = victims.length === 0 ? reserve.owners : ownersOf(victims, reserve);
+    return putOver({ record, flags, fd, offset, victims, owners, keep: KEEP.spans });
   };
   if (source.kind === 'anonymous') return put(undefined);
   return withFileSync(source.file, modeOf(source.access), put);
 }
-
-const detailsOf = (record: MappingRecord) => ({
-  address: BigInt(record.address),
-  length: record.length,
-  path: record.contents.path,
-});
 
 /** All of them or none. */
 export function placeTogether(
@@ -159,7 +167,7 @@ export function placeTogether(
     const ready = pieces.map((piece, i) => prepare(reserve, piece, files[i]));
     mustBeApart(ready);
     for (const { record } of ready) mustBeVacant(victimsIn(record), record);
-    const owners = ownersOf([], reserve);
+    const { owners } = reserve;
     const staged = stage(ready);
     moveAll(ready, staged, owners);
     if (ready.some(({ record }) => record.guarded)) startGuard();
@@ -209,7 +217,7 @@ function stageOne({ record, flags, fd, offset }: Ready): number {
   const bits = treatment(record, contents);
   const call = () =>
     native.map(ownerId, 0, end - start, contents.protection, flags, fd, offset, bits, false);
-  return check(withRoom(call), detailsOf(record));
+  return check(withRoom(call), whereOf(record));
 }
 
 function unstage(ready: readonly Ready[], staged: readonly (number | undefined)[]): void {
@@ -248,7 +256,7 @@ function moveAll(
               KEEP.spans,
             )
           : native.remap(ownerId, from, size, size, MOVE, start, owners);
-      check(answer, detailsOf(record));
+      check(answer, whereOf(record));
       staged[i] = undefined;
       placed.push(record);
     });

@@ -59,6 +59,7 @@ function contentsOf(
     fileInode: status?.inode ?? -1,
     fileDevice: status?.device ?? -1,
     backing: 'kernel',
+    device: status?.regular === false,
     sealed: isSealed(status, Number(place.offset) + place.length),
   };
 }
@@ -166,6 +167,5 @@ export function mapOver(call: RawMap, names: readonly Owner[]): Mapping {
     victims,
     owners: ownersOf(victims, home),
     keep: KEEP.spans,
-    details: { address: range.address, length: Number(range.length) },
   });
 }

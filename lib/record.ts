@@ -29,6 +29,8 @@ export interface Contents {
   readonly fileInode: number;
   readonly fileDevice: number;
   readonly backing: 'kernel' | 'copy';
+  /** A device: the kernel shows another offset once it has moved. */
+  readonly device?: boolean;
   /** It cannot become shorter: a memfd that is sealed against it. */
   readonly sealed?: boolean;
 }

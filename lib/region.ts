@@ -1,6 +1,7 @@
 // One row of a listing, as an object that reads it when it is asked.
 import { inspect } from 'node:util';
 import { flags } from './constants.js';
+import { misuse } from './errors.js';
 import type { Protection } from './flags.js';
 import type { Listing } from './listing.js';
 import type { OwnerKind } from './owner-draft.js';
@@ -39,6 +40,16 @@ export interface RegionOwner {
   readonly mapping?: Owner | undefined;
 }
 
+/** An owner as data. */
+export interface OwnerJson {
+  /** What it is for, or who made it. */
+  kind: OwnerKind;
+  /** What people call it. */
+  label: string;
+  /** False where it is a guess. */
+  certain: boolean;
+}
+
 /** A region as data: addresses are hexadecimal, everything else is in bytes. */
 export interface RegionJson {
   /** First address, '0x7f1234560000'. */
@@ -60,7 +71,7 @@ export interface RegionJson {
   /** The file's device, 'major:minor'. */
   device: string;
   /** Who it belongs to. */
-  owner: { kind: OwnerKind; label: string; certain: boolean };
+  owner: OwnerJson;
   /** Bytes in memory. */
   resident?: number;
   /** Bytes in memory that were changed and not written back. */
@@ -83,7 +94,7 @@ export class Region {
 
   /** @internal Regions are made by addressSpace.regions() and query(). */
   constructor(secret: symbol, listing: Listing, row: number) {
-    if (secret !== key) throw new TypeError('a Region is made by addressSpace.regions()');
+    if (secret !== key) throw misuse('ARGUMENT', 'a Region is made by addressSpace, not by new');
     this.#listing = listing;
     this.#row = row;
   }

@@ -105,11 +105,21 @@ export class Registry<Owner, Item extends Entry<Owner>, Reserve extends Entry<Ow
       .filter((each) => this.gaps(Math.max(start, each.start), Math.min(end, each.end)).length > 0);
   }
 
+  /** True when all of [start, end) is one named reserve's own: what mostly is asked. */
+  #isVacant(start: number, end: number, named: readonly Owner[]): boolean {
+    if (this.reserves.size === 0 || this.touches(start, end)) return false;
+    const reserve = this.reserves.at(start);
+    if (reserve === undefined || end > reserve.end) return false;
+    const { owner } = reserve;
+    return owner !== undefined && named.includes(owner);
+  }
+
   /**
    * The naming rule. Gives the entries in [start, end) when each page is owned and each owner is
    * among `named`; throws ERR_MEMMAP_FOREIGN, ERR_MEMMAP_OVERLAP or ERR_MEMMAP_BUSY otherwise.
    */
   mayOverwrite(start: number, end: number, named: readonly Owner[]): Item[] {
+    if (this.#isVacant(start, end, named)) return [];
     const [gap] = this.holes(start, end);
     if (gap !== undefined) throw foreign(gap.start, gap.end, 'is not mapped by this thread');
     const entries = this.entriesIn(start, end);

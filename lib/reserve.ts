@@ -14,6 +14,8 @@ export class Reserve implements Home, Entry<Reservation | Arena> {
   readonly start: number;
   readonly end: number;
   readonly inner: Span;
+  /** Names it to C++, where nobody else is to be named. */
+  readonly owners: Float64Array;
   state: 'reserved' | 'released' = 'reserved';
   strong: object | undefined = undefined;
   weak = -1;
@@ -21,6 +23,7 @@ export class Reserve implements Home, Entry<Reservation | Arena> {
 
   constructor(ownerId: number, outer: Span, inner: Span) {
     this.ownerId = ownerId;
+    this.owners = Float64Array.of(ownerId);
     this.start = outer.start;
     this.end = outer.end;
     this.inner = inner;

@@ -74,12 +74,14 @@ export function vacateReserve(span: Span): void {
     span.start <= record.start && record.end <= span.end;
   const gone: (Mapping | undefined)[] = [];
   try {
-    for (const record of entries.filter((each) => !isWhole(each))) {
+    for (const record of entries) {
+      if (isWhole(record)) continue;
       const { owner } = record;
       releasePart(record, Math.max(record.start, span.start), Math.min(record.end, span.end));
       gone.push(owner);
     }
-    for (const record of entries.filter(isWhole)) {
+    for (const record of entries) {
+      if (!isWhole(record)) continue;
       const { owner } = record;
       releaseAll(record);
       gone.push(owner);

@@ -1,5 +1,5 @@
 // Makes a mapping longer or shorter, and its file longer where that is needed.
-import { check, codeOf, isDestroyed, native, pageSize } from './binding.js';
+import { cannotLeave, check, codeOf, isDestroyed, native, pageSize } from './binding.js';
 import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import { type OpenFile, growFileSync, statusOf, tooShort, withFileSync } from './file.js';
@@ -18,6 +18,9 @@ export function resizeMapping(record: MappingRecord, length: number): void {
     });
   }
   mustBeWhole(record);
+  // Before the file is made longer for nothing.
+  const grows = span > record.end - record.start;
+  if (grows && record.home?.state === 'reserved') throw cannotLeave(whereOf(record));
   const before = record.length;
   const checkLast = length > before && makeFileLongEnough(record, length);
   if (span <= record.end - record.start) shrink(record, length, span);

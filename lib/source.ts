@@ -95,6 +95,7 @@ export function fileContents(
     fileInode: status.inode,
     fileDevice: status.device,
     backing: 'kernel',
+    device: !status.regular,
     sealed: isSealed(status, place.offset + place.length),
   };
 }

@@ -27,8 +27,8 @@ export const WRITE = 2;
 export const EXECUTE = 4;
 export const ACCESS = READ | WRITE | EXECUTE;
 export const SHARED = 8;
-/** A part of a larger region of the kernel's. */
-export const PART = 16;
+/** It goes on in the kernel's region of the row before. */
+export const CONTINUED = 16;
 
 /** By HOLDER; the first is nobody. */
 export const HOLDERS = [undefined, 'mapping', 'reservation', 'retired'] as const;

@@ -64,12 +64,22 @@ export function verify(): Drift[] {
   return [...mapped, ...[...registry.reserves].flatMap(vacantDrifts)];
 }
 
+/** A collected Mapping's, whose ArrayBuffer somebody has transferred. */
+function isHeld({ start, end }: Region): boolean {
+  const rows = native.claimed();
+  for (let row = 0; row < rows.length; row += 4) {
+    const [begin = 0, last = 0, , state = 0] = rows.subarray(row, row + 4);
+    if (state > 0 && begin < end && start < last) return true;
+  }
+  return false;
+}
+
 /** Vacant pages are private memory; whether native code may still read them makes no difference. */
 function vacantDrifts(reserve: Reserve): Drift[] {
   return registry.gaps(reserve.start, reserve.end).flatMap((gap) => {
     const common = { owner: reserve.owner, mapping: undefined, expected: 'reserved' };
     const strangers = regionsIn(gap.start, gap.end)
-      .filter(({ shared, inode }) => shared || inode !== 0)
+      .filter((region) => (region.shared || region.inode !== 0) && !isHeld(region))
       .map((region) => ({
         ...common,
         kind: 'replaced' as const,
@@ -123,6 +133,7 @@ function isSame({ start, lead, contents }: MappingRecord, region: Region): boole
   if (contents.fileInode < 0) return contents.inode < 0 || region.inode === contents.inode;
   if (region.inode === 0) return false;
   if (contents.inode > 0 && region.inode !== contents.inode) return false;
+  if (contents.device === true) return true;
   // The file's byte that is at the region's first page, by the kernel and by us.
   return region.offset - region.start === contents.fileOffset - lead - start;
 }

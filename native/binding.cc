@@ -3,6 +3,7 @@
 
 #include "calls.h"
 #include "constants.h"
+#include "helper.h"
 #include "inbox.h"
 #include "space.h"
 
@@ -21,6 +22,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   environment->env = env;
   napi_add_env_cleanup_hook(env, cleanup, environment);
   calls::add_to(exports, environment);
+  helper::greet();
+  helper::add_to(exports, environment);
   exports.Set("constants", constants(env));
   exports.Set("pageSize", Napi::Number::New(env, static_cast<double>(sys::page_size())));
   return exports;

@@ -16,6 +16,16 @@ bool is_cooling(const Claims& claims, const Environment& environment, const Clai
   return reserve != nullptr && reserve->environment == &environment && owners.has(reserve->owner);
 }
 
+// Views that nobody could have pinned: what they were of is unmapped, and these pages came after.
+bool is_haunted(Claims& claims, Range pages) {
+  bool found = false;
+  claims.each_in(pages, [&](const Claim& claim) {
+    const bool after = claim.haunted || claim.environment == nullptr;
+    found = found || (after && buffers::readable_by_others(claim.pages.intersect(pages)));
+  });
+  return found;
+}
+
 }  // namespace
 
 Outcome verify(Claims& claims, Environment& environment, Range pages, const Args::Numbers* owners) {
@@ -63,6 +73,10 @@ void detach(Claims& claims, Environment& own, Range pages) {
 
 Outcome blind(Claims& claims, Environment& own, Range pages) {
   if (buffers::escaped(own.env, claims, pages)) return {Refusal::kBusy, pages.begin};
+  if (is_haunted(claims, pages)) {
+    buffers::sweep(claims, own, true);
+    if (is_haunted(claims, pages)) return {Refusal::kBusy, pages.begin};
+  }
   detach(claims, own, pages);
   if (buffers::held(pages)) return {Refusal::kBusy, pages.begin};
   return {};

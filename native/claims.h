@@ -41,6 +41,7 @@ struct Claim {
   bool anonymous = false;    // no file is behind it
   bool safe = false;         // it cannot fault while it is writable
   bool vacant = false;       // a reserve's own: inaccessible, nothing is in it
+  bool haunted = false;      // native code may be reading it through a view of what was here before
   int protection = kMixedProtection;
   uint64_t turn = 0;       // kQuarantined: which entry of the queue is its
   Range holed;             // advice made some of these unreadable; only trying tells which

@@ -250,6 +250,7 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
     if (!stayed && !moved.left) buffers::leave_zeros(claims, from);
     placed.viewed = stayed;
   }
+  placed.haunted = claims.reserve_in(now) != nullptr && buffers::readable_by_others(now);
   if (fixed && books::forget(claims, environment, now)) placed.viewed = true;
   books::evict_stale(claims, now);
   guarding::watch(claims.add(placed), environment);

@@ -103,6 +103,13 @@ sys::Status commit(Range pages, int protection) {
   return done;
 }
 
+// A mapping of plain memory that is to be plain memory again: its pages need only be thrown away.
+bool can_discard(const Claim& claim, const MapRequest& request) {
+  const bool damaged = claim.watch != nullptr && claim.watch->damage.load() != nullptr;
+  return !damaged && claim.discardable && is_plain_memory(request) &&
+         request.protection == kReadWrite;
+}
+
 // Puts what is asked for over the target. `destroyed`: the target is a hole now.
 Outcome put_over(const MapRequest& request, Range target) {
   if (is_plain_memory(request)) {
@@ -150,6 +157,7 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
     if (done.ok()) claims.isolate(target) = claim;
     return done;
   }
+  claim.haunted = home != nullptr && buffers::readable_by_others(target);
   watches::Closed closed;
   guarding::close(claims, target, closed);
   const Outcome undamaged = guarding::check_whole(claims, target);
@@ -159,7 +167,9 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
     const Outcome blinded = books::blind(claims, environment, target);
     if (!blinded.ok()) return blinded;
   }
-  const Outcome put = put_over(request, target);
+  const bool discards = keep == Keep::kViews && can_discard(*only, request);
+  const bool discarded = discards && sys::advise(target, MADV_DONTNEED).ok();
+  const Outcome put = discarded ? Outcome() : put_over(request, target);
   if (!put.ok()) return books::after_failed_move(claims, environment, target, put.status);
   if (keep == Keep::kViews) {
     Claim& kept = claims.isolate(target);

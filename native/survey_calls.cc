@@ -38,8 +38,8 @@ std::vector<Held> held_now(const Environment& own) {
   return list;
 }
 
-constexpr int kPart = 16;  // a part of a larger region of the kernel's, beside the protection bits
-constexpr int kShared = 8;
+constexpr int kShared = 8;             // beside the protection's bits
+constexpr int kContinued = 16;         // the kernel's region begins before it
 constexpr double kMinors = 1048576.0;  // 2^20: the kernel's numbers of devices
 
 // A row: begin, end, mode, offset, inode, device, name, holder, owner.
@@ -49,11 +49,11 @@ constexpr size_t kColumns = 9;
 void write_row(double* row, const sys::NamedRegion& named, const Held& held) {
   const sys::Region& region = named.region;
   const Range part = held.pages;
-  const bool whole = part.begin == region.range.begin && part.end == region.range.end;
+  const bool first = part.begin == region.range.begin;
   const bool in_file = region.offset != 0 || region.inode != 0;
   row[0] = static_cast<double>(part.begin);
   row[1] = static_cast<double>(part.end);
-  row[2] = region.protection | (region.shared ? kShared : 0) | (whole ? 0 : kPart);
+  row[2] = region.protection | (region.shared ? kShared : 0) | (first ? 0 : kContinued);
   row[3] = static_cast<double>(region.offset + (in_file ? part.begin - region.range.begin : 0));
   row[4] = static_cast<double>(region.inode);
   row[5] = named.major * kMinors + named.minor;

@@ -25,6 +25,14 @@ function headers() {
 const tsc = (title, project) =>
   step(title, process.execPath, [tool('typescript/bin/tsc'), '-p', project]);
 
+/** The LD_PRELOAD helper of `memmap run` is no addon: prebuildify leaves it where it was built. */
+function shipHelper() {
+  const helper = inRoot('build/Release/memmap-interpose.so');
+  const folder = inRoot('prebuilds', `${process.platform}-${process.arch}`);
+  const target = `${folder}/memmap-interpose.so`;
+  step('shipping the helper', 'strip', ['--strip-unneeded', '-o', target, helper]);
+}
+
 export const builds = {
   native() {
     stamped('native', () => {
@@ -64,6 +72,7 @@ export const builds = {
     step('making prebuilds/', process.execPath, [tool('prebuildify/bin.js'), ...args], {
       env: nodedir ? { npm_config_nodedir: nodedir } : {},
     });
+    if (process.platform === 'linux') shipHelper();
   },
 };
 

@@ -130,7 +130,7 @@ describe('of this process', () => {
   });
 
   it.each(['0x1000', null, undefined, {}])('%p is no address at all', (address) => {
-    const given = address as unknown as number;
+    const given = address as number;
     expect(refused(() => addressSpace.query(given))).toMatchObject(memmapSays('ARGUMENT'));
   });
 });

@@ -38,6 +38,7 @@ it('exports what users rely on, and nothing by accident', () => {
     'fragmentation',
     'query',
     'regions',
+    'trace',
   ]);
   expect(Object.keys(memmap.registry).sort()).toEqual(['at', 'mappings', 'overlapping', 'verify']);
 });

@@ -53,6 +53,49 @@ double map_file_unmap(int fd, size_t length, size_t step, uint32_t count) {
   return (now() - start) / count;
 }
 
+// Puts `length` bytes of memory over reserved pages, and makes them inaccessible again, `count`
+// times.
+double place_vacate(size_t length, uint32_t count) {
+  const int kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  uint8_t* const reserved = mmap(NULL, 3 * length, PROT_NONE, kind, -1, 0);
+  if (reserved == MAP_FAILED) return -errno;
+  void* const at = reserved + length;
+  const double start = now();
+  for (uint32_t i = 0; i < count; i++) {
+    const int fixed = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+    if (mmap(at, length, PROT_READ | PROT_WRITE, fixed, -1, 0) == MAP_FAILED ||
+        mmap(at, length, PROT_NONE, kind | MAP_FIXED, -1, 0) == MAP_FAILED) {
+      return -errno;
+    }
+  }
+  const double spent = now() - start;
+  if (munmap(reserved, 3 * length) != 0) return -errno;
+  return spent / count;
+}
+
+// Puts two files, or with descriptors below 0 memory, over one another at one address `count` times;
+// with a `step`, reads a byte every so many bytes each time.
+double replace_by_turns(int first, int second, size_t length, size_t step, uint32_t count) {
+  const int memory = first < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+  const int access = first < 0 ? PROT_READ | PROT_WRITE : PROT_READ;
+  uint8_t* const at = mmap(NULL, length, access, memory, first, 0);
+  if (at == MAP_FAILED) return -errno;
+  uint32_t sum = 0;
+  const double start = now();
+  for (uint32_t i = 0; i < count; i++) {
+    const int fd = i % 2 == 0 ? second : first;
+    if (mmap(at, length, access, memory | MAP_FIXED, fd, 0) == MAP_FAILED) return -errno;
+    if (step == 0) continue;
+    for (size_t offset = 0; offset < length; offset += step) {
+      sum += *(volatile const uint8_t*)(at + offset);
+    }
+  }
+  const double spent = now() - start;
+  sink = sum;
+  if (munmap(at, length) != 0) return -errno;
+  return spent / count;
+}
+
 static uint8_t* mapped;
 
 // Maps `length` bytes of a file for sync_page(). 0, or the negative errno.

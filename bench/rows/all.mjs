@@ -5,7 +5,9 @@ import { fragmentation } from './fragmentation.mjs';
 import { gc } from './gc.mjs';
 import { guardIdle } from './guard-idle.mjs';
 import { importing } from './import.mjs';
+import { interpose } from './interpose.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
+import { arena, place, replace } from './place.mjs';
 import { randomRead, safeRead } from './read.mjs';
 import { registry } from './registry.mjs';
 import { regions } from './regions.mjs';
@@ -21,10 +23,14 @@ export const rows = [
   safeRead,
   gc,
   registry,
+  place,
+  replace,
+  arena,
   regions,
   flush,
   fault,
   guardIdle,
   fragmentation,
   importing,
+  interpose,
 ];

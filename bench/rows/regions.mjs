@@ -83,7 +83,8 @@ function duelOfQueries(mappings) {
   const measure = (count, find) => () => {
     const start = now();
     for (let i = 0; i < count; i++) {
-      if (find(addresses[(i * 7919) % addresses.length]) === undefined) throw new Error('not found');
+      if (find(addresses[(i * 7919) % addresses.length]) === undefined)
+        throw new Error('not found');
     }
     return (now() - start) / count / 1e3;
   };

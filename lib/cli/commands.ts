@@ -2,6 +2,7 @@
 
 import type { Command } from './command.js';
 import { regionsCommand } from './regions.js';
+import { runCommand } from './run.js';
 import { viewCommand } from './view.js';
 
-export const commands: readonly Command[] = [regionsCommand, viewCommand];
+export const commands: readonly Command[] = [regionsCommand, viewCommand, runCommand];

@@ -15,7 +15,7 @@ export interface Row {
 }
 
 const bitsOf = (mode: string): number =>
-  (mode[0] === 'r' ? READ : 0) |
+  (mode.startsWith('r') ? READ : 0) |
   (mode[1] === 'w' ? WRITE : 0) |
   (mode[2] === 'x' ? EXECUTE : 0) |
   (mode[3] === 's' ? SHARED : 0);

@@ -115,6 +115,16 @@ test('everything that the kernel lists is listed, column by column', () =>
     }
   `));
 
+test('the kernel’s regions are counted as the kernel counts them', () =>
+  survives(`${kit}
+    const mappings = [1, 2, 3].map(() => memmap.mapAnonymous(3 * PAGE));
+    const { before, found } = still(() => [memmap.addressSpace.fragmentation().regions, list().length]);
+    const kernel = before.trimEnd().split('\\n').filter((line) => !line.includes('[vsyscall]')).length;
+    assert.equal(found[0], kernel);
+    assert.ok(found[1] > kernel, 'nothing was merged');
+    assert.equal(mappings.length, 3);
+  `));
+
 test('what is in memory is what smaps says, from the first use on', () =>
   survives(`${kit}
     const mapping = memmap.mapAnonymous(100 * PAGE, { shared: true });

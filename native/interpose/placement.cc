@@ -1,0 +1,277 @@
+#include "placement.h"
+
+#include <errno.h>
+
+#include <initializer_list>
+
+#include "later.h"
+#include "process.h"
+#include "ranges.h"
+#include "raw.h"
+#include "say.h"
+
+namespace memmap::interpose::placement {
+
+namespace {
+
+constexpr int kNoReplace = 0x100000;  // MAP_FIXED_NOREPLACE, 4.17
+constexpr int kDontUnmap = 4;         // MREMAP_DONTUNMAP, 5.7
+constexpr int kReserved = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+#ifdef MAP_32BIT
+constexpr int kLow = MAP_32BIT;
+#else
+constexpr int kLow = 0;
+#endif
+// Whoever has asked for one of these has a place of his own in mind.
+constexpr int kElsewhere = MAP_FIXED | kNoReplace | kLow | MAP_HUGETLB | MAP_GROWSDOWN;
+// Ranges of this length or more begin where a huge page can.
+constexpr size_t kHuge = size_t{2} << 20;
+constexpr uint32_t kNodes = 1 << 18;
+
+Range arena;
+Range memory;
+Ranges room;
+Later later;
+Policy policy = Policy::kKernel;
+size_t page = 0;
+
+// Where a range could not be given back it is never used again: nothing is ever replaced by
+// mistake.
+void apply(bool adding, Range range) {
+  static_cast<void>(adding ? room.add(range) : room.remove(range));
+}
+
+template <typename Work>
+bool with_room(Work work) {
+  return process::alone([&] {
+    later.drain(apply);
+    work();
+  });
+}
+
+void give(Range range) {
+  if (range.empty()) return;
+  if (!with_room([&] { apply(true, range); })) static_cast<void>(later.push(true, range));
+}
+
+// Somebody maps at an address of his own choice: memory that he holds, if he is right.
+void claim(Range range) {
+  if (!with_room([&] { apply(false, range); })) static_cast<void>(later.push(false, range));
+}
+
+Range take(Header* header, size_t length) {
+  uintptr_t begin = 0;
+  const bool looked = with_room([&] {
+    const size_t alignment = length >= kHuge && page < kHuge ? kHuge : page;
+    begin = room.find({length, alignment, page, policy});
+    if (begin == 0) begin = room.find({length, page, page, policy});
+    if (begin == 0) return;
+    apply(false, {begin, begin + length});
+  });
+  if (begin != 0) return {begin, begin + length};
+  (looked ? header->full : header->unchecked).fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+// Reserves it again over what is there. False: the kernel would not, and it is as it was.
+bool overlay(Range range) {
+  return !raw::failed(
+      raw::mmap(range.begin, range.size(), PROT_NONE, kReserved | MAP_FIXED, -1, 0));
+}
+
+// Reserves what is a hole, over nobody. False: somebody is there.
+bool plug(Range range) {
+  const long at =
+      raw::mmap(range.begin, range.size(), PROT_NONE, kReserved | MAP_FIXED | kNoReplace, -1, 0);
+  if (at == static_cast<long>(range.begin)) return true;
+  // Before 4.17 it is only a hint.
+  if (!raw::failed(at)) raw::munmap(static_cast<uintptr_t>(at), range.size());
+  return false;
+}
+
+// What was mapped there has moved away.
+void refill(Range range) {
+  if (plug(range)) give(range);
+}
+
+Range pages_of(uintptr_t address, size_t length) {
+  Range bytes;
+  Range pages;
+  if (page == 0 || address % page != 0 || length == 0 || !make_range(address, length, &bytes) ||
+      !outward(bytes, page, &pages)) {
+    return {};
+  }
+  return pages;
+}
+
+void say_without(size_t length, uintptr_t base, long error) {
+  Line line;
+  line << "no arena of " << (length >> 20) << " MiB";
+  if (base != 0) (line << " at ").hex(base);
+  switch (error) {
+    case -EEXIST:
+      line << ": something is mapped there";
+      break;
+    case -ENOMEM:
+      line << ": ENOMEM, more than the address space that is allowed (ulimit -v)?";
+      break;
+    default:
+      line << ": errno " << static_cast<uint64_t>(-error);
+  }
+  line << "; the kernel places";
+  line.say();
+}
+
+long reserve(uintptr_t base, size_t length) {
+  const int exactly = base == 0 ? 0 : MAP_FIXED | kNoReplace;
+  const long at = raw::mmap(base, length, PROT_NONE, kReserved | exactly, -1, 0);
+  if (raw::failed(at) || base == 0 || at == static_cast<long>(base)) return at;
+  raw::munmap(static_cast<uintptr_t>(at), length);
+  return -EEXIST;
+}
+
+}  // namespace
+
+void prepare(Header& header) {
+  header.arena_at = 0;
+  header.arena_length = 0;
+  header.arena_error = 0;
+  if (header.policy == Policy::kKernel) return;
+  page = header.page_size;
+  const size_t books_size = kNodes * sizeof(Node);
+  auto* nodes = static_cast<Node*>(process::own_memory(books_size));
+  const long at = nodes == nullptr ? -ENOMEM : reserve(header.arena_base, header.arena_size);
+  if (raw::failed(at)) {
+    if (nodes != nullptr) raw::munmap(reinterpret_cast<uintptr_t>(nodes), books_size);
+    header.arena_error = static_cast<uint32_t>(-at);
+    say_without(header.arena_size, header.arena_base, at);
+    return;
+  }
+  const auto begin = static_cast<uintptr_t>(at);
+  const auto books_begin = reinterpret_cast<uintptr_t>(nodes);
+  memory = {books_begin, books_begin + books_size};
+  room.use(nodes, kNodes, header.policy == Policy::kBestFit);
+  policy = header.policy;
+  arena = {begin, begin + header.arena_size};
+  header.arena_at = arena.begin;
+  header.arena_length = arena.size();
+  static_cast<void>(room.add(arena));
+}
+
+Range books() { return memory; }
+
+Range inside(Range range) {
+  const Range part = arena.intersect(range);
+  return part.empty() ? Range{} : part;
+}
+
+namespace {
+
+long map_placed(Header* header, const Request& request, size_t length, bool* placed) {
+  const Range range = take(header, length);
+  if (!range.empty()) {
+    const long at = raw::mmap(range.begin, request.length, request.protection,
+                              request.flags | MAP_FIXED, request.fd, request.offset);
+    *placed = !raw::failed(at);
+    if (*placed) return at;
+    // A fixed call that fails may leave a hole.
+    if (overlay(range)) give(range);
+  }
+  return raw::mmap(request.address, request.length, request.protection, request.flags, request.fd,
+                   request.offset);
+}
+
+}  // namespace
+
+long map(Header* header, const Request& request, bool* placed) {
+  const bool anywhere = request.address == 0 && (request.flags & kElsewhere) == 0;
+  const Range asked = pages_of(anywhere ? page : request.address, request.length);
+  if (anywhere && !arena.empty() && !asked.empty()) {
+    return map_placed(header, request, asked.size(), placed);
+  }
+  const bool replaces = (request.flags & MAP_FIXED) != 0 && (request.flags & kNoReplace) == 0;
+  const Range part = replaces ? inside(asked) : Range{};
+  if (!part.empty()) claim(part);
+  const long at = raw::mmap(request.address, request.length, request.protection, request.flags,
+                            request.fd, request.offset);
+  // Whoever holds the range goes on holding it; nobody falls into what may be a hole.
+  if (raw::failed(at) && !part.empty()) plug(part);
+  return at;
+}
+
+long unmap(uintptr_t address, size_t length, bool* placed) {
+  const Range range = pages_of(address, length);
+  const Range part = inside(range);
+  if (part.empty()) return raw::munmap(address, length);
+  for (const Range outside : {Range{range.begin, part.begin}, Range{part.end, range.end}}) {
+    if (outside.empty()) continue;
+    const long result = raw::munmap(outside.begin, outside.size());
+    if (raw::failed(result)) return result;
+  }
+  // At the limit of mappings the overlay may be one too many: then it is a hole that nobody uses.
+  if (!overlay(part)) return raw::munmap(part.begin, part.size());
+  give(part);
+  *placed = true;
+  return 0;
+}
+
+namespace {
+
+// Moves into a free range of the arena, over its PROT_NONE pages.
+long move_inside(Header* header, const Move& move, size_t length, bool* placed) {
+  const Range target = take(header, length);
+  if (target.empty()) return -ENOMEM;
+  const long at = raw::mremap(move.address, move.old_length, move.new_length,
+                              MREMAP_MAYMOVE | MREMAP_FIXED, target.begin);
+  *placed = !raw::failed(at);
+  if (!*placed && overlay(target)) give(target);
+  return at;
+}
+
+}  // namespace
+
+long remap(Header* header, const Move& move, bool* placed) {
+  const auto as_asked = [&] {
+    return raw::mremap(move.address, move.old_length, move.new_length, move.flags, move.to);
+  };
+  if (arena.empty()) return as_asked();
+  const bool fixed = (move.flags & MREMAP_FIXED) != 0;
+  const bool stays = (move.flags & kDontUnmap) != 0 || move.old_length == 0;
+  const Range from = pages_of(move.address, move.old_length);
+  const Range old_part = inside(from);
+  const Range target = pages_of(fixed ? move.to : page, move.new_length);
+  if (target.empty()) return as_asked();
+
+  if (fixed) {
+    const Range new_part = inside(target);
+    if (!new_part.empty()) claim(new_part);
+    const long at = as_asked();
+    if (raw::failed(at)) {
+      if (!new_part.empty()) plug(new_part);
+    } else if (!stays && !old_part.empty()) {
+      refill(old_part);
+    }
+    return at;
+  }
+
+  // A copy of a shared mapping: a new one, of no address.
+  const bool copies = move.old_length == 0 && !inside(pages_of(move.address, page)).empty();
+  if (copies && (move.flags & MREMAP_MAYMOVE) != 0) {
+    const long at = move_inside(header, move, target.size(), placed);
+    return *placed ? at : as_asked();
+  }
+  if (stays || old_part.empty()) return as_asked();
+  if (target.size() <= from.size()) {
+    // Shorter, or as it is: the kernel's own way is to unmap what is left over.
+    const size_t rest = from.size() - target.size();
+    const long result = rest == 0 ? as_asked() : unmap(move.address + target.size(), rest, placed);
+    return raw::failed(result) ? result : static_cast<long>(move.address);
+  }
+  if ((move.flags & MREMAP_MAYMOVE) == 0) return as_asked();
+  long at = move_inside(header, move, target.size(), placed);
+  if (!*placed) at = as_asked();
+  if (!raw::failed(at) && at != static_cast<long>(move.address)) refill(old_part);
+  return at;
+}
+
+}  // namespace memmap::interpose::placement

@@ -1,0 +1,210 @@
+#include "process.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "placement.h"
+#include "protection.h"
+#include "say.h"
+#include "snapshot.h"
+#include "trace.h"
+
+namespace memmap::interpose::process {
+
+namespace {
+
+constexpr int kWipeOnFork = 18;  // MADV_WIPEONFORK, 4.14
+constexpr const char* kVariable = "MEMMAP_RUN=";
+constexpr size_t kPathSize = 512;
+
+// Zeroed by the kernel in every forked child, however it was forked: what was held in the parent is
+// free there, and the child knows that it is one. Children are let alone until they execve.
+struct Here {
+  std::atomic<uint32_t> alive;
+  Lock lock;
+};
+Here* here = nullptr;
+bool wiped = false;
+uint32_t pid = 0;
+
+enum class State : uint32_t { kUnknown, kStarting, kRecorded, kPassive };
+std::atomic<State> state{State::kUnknown};
+Header* header = nullptr;
+char path[kPathSize];
+
+// In the first block that the loader gives every thread: no allocation, no destructor.
+__thread uint32_t cached_thread = 0;
+
+const char* path_of_table() {
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const char* name = kVariable;
+    const char* at = *variable;
+    while (*name != '\0' && *at == *name) {
+      ++at;
+      ++name;
+    }
+    if (*name == '\0') return at;
+  }
+  return nullptr;
+}
+
+// path + "." + number, or false: too long.
+bool name_for(const char* base, uint64_t number, char* to) {
+  char digits[24];
+  size_t count = 0;
+  do {
+    digits[count++] = static_cast<char>('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
+  size_t length = 0;
+  for (; base[length] != '\0'; ++length) {
+    if (length + count + 2 > kPathSize) return false;
+    to[length] = base[length];
+  }
+  to[length++] = '.';
+  while (count > 0) to[length++] = digits[--count];
+  to[length] = '\0';
+  return true;
+}
+
+size_t size_for(uint64_t capacity) { return kRecords + capacity * sizeof(Record); }
+
+bool is_good(const Header& found, uint64_t size) {
+  return found.magic == kMagic && found.version == kVersion &&
+         found.record_size == sizeof(Record) && found.capacity > 0 &&
+         found.capacity <= (size - kRecords) / sizeof(Record) && found.page_size != 0 &&
+         (found.page_size & (found.page_size - 1)) == 0;
+}
+
+// Maps the table of that name. Null: there is none, or it is not one.
+Header* map_table(const char* name, bool create, const Header* like) {
+  const long fd = raw::open(name, O_RDWR | (create ? O_CREAT | O_EXCL : 0), 0600);
+  if (raw::failed(fd)) return nullptr;
+  Header* found = nullptr;
+  uint64_t size = 0;
+  if (create) {
+    size = size_for(like->capacity);
+    if (raw::failed(raw::ftruncate(fd, size))) size = 0;
+  } else {
+    const long end = raw::call(SYS_lseek, fd, 0, SEEK_END);
+    size = raw::failed(end) ? 0 : static_cast<uint64_t>(end);
+  }
+  if (size >= size_for(1)) {
+    const long at = raw::mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, static_cast<int>(fd), 0);
+    if (!raw::failed(at)) found = reinterpret_cast<Header*>(at);
+  }
+  if (found != nullptr && create) {
+    __builtin_memcpy(static_cast<void*>(found), like, offsetof(Header, pid));
+  }
+  if (found != nullptr && (!is_good(*found, size) || !trace::prepare(found, fd))) {
+    raw::munmap(reinterpret_cast<uintptr_t>(found), size);
+    found = nullptr;
+  }
+  raw::close(fd);
+  return found;
+}
+
+// A child of the program that is recorded: a table of its own where that was asked for.
+Header* table_of_child(const char* base, const Header* root) {
+  if (root->children == 0 || !name_for(base, pid, path)) return nullptr;
+  if (Header* made = map_table(path, true, root)) return made;
+  // The same process after an execve.
+  Header* own = map_table(path, false, nullptr);
+  if (own != nullptr && own->pid.load() == pid) return own;
+  if (own != nullptr) {
+    raw::munmap(reinterpret_cast<uintptr_t>(own), size_for(own->capacity));
+  }
+  return nullptr;
+}
+
+Header* open_table() {
+  const char* name = path_of_table();
+  if (name == nullptr) return nullptr;
+  Header* root = map_table(name, false, nullptr);
+  if (root == nullptr) {
+    Line line;
+    line << "the trace cannot be opened, so nothing is recorded: " << name;
+    line.say();
+    return nullptr;
+  }
+  uint32_t unclaimed = 0;
+  if (root->pid.compare_exchange_strong(unclaimed, pid) || unclaimed == pid) {
+    size_t length = 0;
+    for (; name[length] != '\0' && length + 1 < kPathSize; ++length) path[length] = name[length];
+    path[length] = '\0';
+    return root;
+  }
+  Header* own = table_of_child(name, root);
+  raw::munmap(reinterpret_cast<uintptr_t>(root), size_for(root->capacity));
+  return own;
+}
+
+bool prepare_fork(size_t page) {
+  here = static_cast<Here*>(own_memory(page));
+  if (here == nullptr) return false;
+  wiped = !raw::failed(raw::madvise(reinterpret_cast<uintptr_t>(here), page, kWipeOnFork));
+  here->alive = 1;
+  return true;
+}
+
+bool start() {
+  pid = raw::getpid();
+  header = open_table();
+  if (header == nullptr || !prepare_fork(header->page_size)) return false;
+  header->images += 1;
+  header->first = header->next.load();
+  header->started_monotonic = raw::now();
+  header->started_realtime = raw::now(CLOCK_REALTIME);
+  header->ended_monotonic = 0;
+  header->pid = pid;
+  protection::prepare(*header);
+  placement::prepare(*header);
+  snapshot::take(path, ".start");
+  return true;
+}
+
+}  // namespace
+
+void* own_memory(size_t length) {
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  const long at = raw::mmap(0, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+  return raw::failed(at) ? nullptr : reinterpret_cast<void*>(at);
+}
+
+Header* table() {
+  State now = state.load(std::memory_order_acquire);
+  if (now == State::kUnknown && environ != nullptr &&
+      state.compare_exchange_strong(now, State::kStarting)) {
+    now = start() ? State::kRecorded : State::kPassive;
+    state.store(now, std::memory_order_release);
+    if (now == State::kRecorded) trace::append_own(header, here);
+  }
+  if (now != State::kRecorded) return nullptr;
+  const bool alive =
+      wiped ? here->alive.load(std::memory_order_relaxed) != 0 : raw::getpid() == pid;
+  return alive ? header : nullptr;
+}
+
+uint32_t thread_id() {
+  if (cached_thread == 0) cached_thread = raw::gettid();
+  return cached_thread;
+}
+
+Lock* lock() { return here == nullptr ? nullptr : &here->lock; }
+
+namespace {
+
+[[gnu::constructor]] void begin() { static_cast<void>(table()); }
+
+// exit(3), by the program or by the end of main. A child forked without execve gets here, too.
+[[gnu::destructor]] void end() {
+  Header* const recorded = table();
+  if (recorded == nullptr) return;
+  snapshot::take(path, ".end");
+  recorded->ended_monotonic = raw::now();
+}
+
+}  // namespace
+
+}  // namespace memmap::interpose::process

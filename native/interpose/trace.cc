@@ -1,0 +1,113 @@
+#include "trace.h"
+
+#include <errno.h>
+
+#include "callers.h"
+#include "placement.h"
+#include "protection.h"
+
+namespace memmap::interpose::trace {
+
+namespace {
+
+constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, 5.14
+// So many records are made writable at once, half of it ahead: where the disk is full that is an
+// error here, and not SIGBUS in whoever calls mmap.
+constexpr uint64_t kStep = 8192;
+std::atomic<uint64_t> ready{0};
+std::atomic<bool> extending{false};
+bool all_allocated = false;
+
+Record* records(Header* header) {
+  return reinterpret_cast<Record*>(reinterpret_cast<uintptr_t>(header) + kRecords);
+}
+
+// Makes the records up to `end` writable. 0 or -errno.
+long populate(Header* header, uint64_t end) {
+  const uintptr_t mask = header->page_size - 1;
+  const uint64_t begin = ready.load();
+  const auto base = reinterpret_cast<uintptr_t>(header);
+  const uintptr_t from = begin == 0 ? base : reinterpret_cast<uintptr_t>(records(header) + begin);
+  const auto to = reinterpret_cast<uintptr_t>(records(header) + end);
+  const uintptr_t first = from & ~mask;
+  return raw::madvise(first, ((to + mask) & ~mask) - first, kPopulateWrite);
+}
+
+void extend(Header* header, uint64_t index) {
+  bool idle = false;
+  if (!extending.compare_exchange_strong(idle, true)) return;
+  while (ready.load() < header->capacity && ready.load() < index + kStep / 2) {
+    const uint64_t end =
+        header->capacity - ready.load() > kStep ? ready.load() + kStep : header->capacity;
+    // What cannot be had is not asked for again: the rest is lost, and counted.
+    if (!all_allocated && raw::failed(populate(header, end))) return;
+    ready = end;
+  }
+  extending = false;
+}
+
+}  // namespace
+
+bool prepare(Header* header, long fd) {
+  ready = 0;
+  all_allocated = false;
+  const uint64_t first = header->capacity < kStep ? header->capacity : kStep;
+  const long done = populate(header, first);
+  if (done == -EINVAL) {
+    // An older kernel: every block now, so that none can be missing later.
+    all_allocated = !raw::failed(raw::fallocate(fd, kRecords + header->capacity * sizeof(Record)));
+    return all_allocated;
+  }
+  ready = first;
+  return !raw::failed(done);
+}
+
+void append(Header* header, const Entry& entry, const void* caller, uint64_t time) {
+  const uint16_t library = callers::library_of(header, caller);
+  const uint64_t index = header->next.fetch_add(1, std::memory_order_relaxed);
+  if (index < header->capacity && index + kStep / 2 > ready.load(std::memory_order_relaxed)) {
+    extend(header, index);
+  }
+  if (index >= ready.load(std::memory_order_acquire)) {
+    header->lost.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  Record& record = records(header)[index];
+  record.time = time == 0 ? raw::now() : time;
+  record.address = entry.address;
+  record.length = entry.length;
+  record.result = entry.result;
+  record.more = entry.more;
+  if (entry.call == Call::kMremap) {
+    record.new_address = entry.new_address;
+  } else {
+    record.mode = {entry.protection, entry.fd};
+  }
+  record.thread = process::thread_id();
+  record.library = library;
+  record.call = entry.call;
+  record.verdict = entry.verdict;
+  record.flags = entry.flags;
+  record.complete.store(kComplete, std::memory_order_release);
+}
+
+void append_own(Header* header, const void* here) {
+  const auto own = reinterpret_cast<const void*>(&append_own);
+  const auto add = [&](uint64_t at, uint64_t length, int protection, int flags) {
+    if (length == 0) return;
+    Entry entry{Call::kMmap, Verdict::kDone, 0, length, static_cast<int64_t>(at)};
+    entry.protection = protection;
+    entry.flags = flags;
+    append(header, entry, own, header->started_monotonic);
+  };
+  constexpr int kData = PROT_READ | PROT_WRITE;
+  constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  const uint64_t table = kRecords + header->capacity * sizeof(Record);
+  add(reinterpret_cast<uint64_t>(header), table, kData, MAP_SHARED);
+  add(reinterpret_cast<uint64_t>(here), header->page_size, kData, kAnonymous);
+  add(protection::books().begin, protection::books().size(), kData, kAnonymous);
+  add(placement::books().begin, placement::books().size(), kData, kAnonymous);
+  add(header->arena_at, header->arena_length, PROT_NONE, kAnonymous);
+}
+
+}  // namespace memmap::interpose::trace
