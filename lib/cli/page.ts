@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { PageData } from './data.js';
 import { pack } from './pack.js';
 
-export type { OwnerKind, PageData, RegionJson, Snapshot, Trace, TraceEvent } from './data.js';
+export type { OwnerKind, PageData, RegionJson, Trace, TraceEvent } from './data.js';
 
 /** Where the template takes the data: scripts/build-page.mjs writes it there once. */
 const PLACE = '"%DATA%"';
