@@ -108,8 +108,15 @@ export class Life {
       `${parts.join(', ')}. ▲ refused, ◆ reported: a fixed mapping or an unmapping that would have hit memory of memmap.`;
     const missing =
       lost > 0 ? ` ${plural(lost, 'call')} did not fit into the record: the picture has gaps.` : '';
+    const { snapshots } = this.#timeline.trace;
+    const known = snapshots.some(({ regions }) =>
+      regions.some((one) => one.resident !== undefined),
+    );
+    const memory = known
+      ? 'Between the kernel’s lists it is not known how much is in memory.'
+      : 'How much is in memory was not recorded.';
     byId('unseen').textContent =
-      `Not every call can be seen: ${plural(unseen.regions, 'region')} (${bytes(unseen.bytes)}) at the end came from calls of the C library itself, from direct system calls, or from before the helper was there.${missing} Between snapshots it is not known how much is in memory.`;
+      `Not every call can be seen: ${plural(unseen.regions, 'region')} (${bytes(unseen.bytes)}) at the end came from calls of the C library itself, from direct system calls, or from before the helper was there.${missing} ${memory}`;
   }
 
   resize(width: number): void {

@@ -2,7 +2,7 @@
 // libraries inside. Needs node_modules, so scripts/build.mjs starts it as a program: node scripts/build-page.mjs page | cli
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { buildSync } from 'esbuild';
 import { inRoot } from './util.mjs';
 
@@ -87,6 +87,8 @@ function bundleCommandLine() {
   const file = 'dist/cli/table.js';
   const table = bundle(file, { platform: 'node', format: 'cjs', target: 'node20' });
   writeFileSync(inRoot(file), table.text);
+  // It told of the module as tsc wrote it.
+  rmSync(inRoot(`${file}.map`), { force: true });
   writeFileSync(inRoot('dist', 'cli', 'LICENSES.txt'), licencesOf(table.inputs));
 }
 
