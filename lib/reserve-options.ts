@@ -5,6 +5,7 @@ import { addressOf, isExclusive } from './options.js';
 import { roundUp } from './page.js';
 import { bytes, options as read } from './validate.js';
 
+/** Of `reserve`. */
 export interface ReserveOptions {
   /** What the address is a multiple of: a power of two. Default: a page. */
   alignment?: number | bigint;
