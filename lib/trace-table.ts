@@ -36,6 +36,13 @@ export interface TableOptions {
 /** Bytes of a table with room for so many events. */
 export const tableSize = (events: number): number => RECORDS + events * RECORD_SIZE;
 
+/** Bytes before the first record, and how many bytes of a file are in use, by these. */
+export const headSize = RECORDS;
+export function usedSize(head: Uint8Array): number {
+  const table = new TraceTable(head);
+  return tableSize(Math.min(table.begun, table.capacity));
+}
+
 /** The first bytes of a new table; the rest of it is zeros. */
 export function tableHead(options: TableOptions): Uint8Array {
   const bytes = new Uint8Array(CONFIGURED);
@@ -86,6 +93,8 @@ export class TraceTable {
   /** First record, and the one after the last. */
   readonly first: number;
   readonly end: number;
+  /** Records that were begun, whether there was room for them or not. */
+  readonly begun: number;
   readonly #lost: number;
   readonly #from: readonly [number, number];
 
@@ -120,7 +129,8 @@ export class TraceTable {
     this.full = wide(view, 144);
     this.unchecked = wide(view, 152);
     const room = Math.floor((bytes.byteLength - RECORDS) / RECORD_SIZE);
-    this.end = Math.min(wide(view, 128), this.capacity, room);
+    this.begun = wide(view, 128);
+    this.end = Math.min(this.begun, this.capacity, room);
     this.first = Math.min(wide(view, 96), this.end);
     this.libraries = this.#readLibraries(view.getUint32(124, true));
   }

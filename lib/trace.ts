@@ -101,11 +101,9 @@ export interface TraceContext {
   readonly snapshots: Trace['snapshots'];
 }
 
-/** All of a table as data, and what it leaves unexplained of the last snapshot. */
-export function traceOf(table: TraceTable, context: TraceContext): Trace {
-  const order = table.order();
-  const { explained } = replay(table, order);
-  const last = context.snapshots.at(-1)?.regions ?? [];
+/** All of a trace but its events. */
+export function headOf(table: TraceTable, context: TraceContext): Omit<Trace, 'events'> {
+  const { explained } = replay(table, table.order());
   return {
     version: 1,
     pid: table.pid,
@@ -113,9 +111,14 @@ export function traceOf(table: TraceTable, context: TraceContext): Trace {
     started: new Date(table.started).toISOString(),
     durationMs: context.durationMs,
     pageSize: table.pageSize,
-    events: Array.from(order, (index) => eventOf(table, index)),
     lost: table.lost,
     snapshots: context.snapshots,
-    unseen: unexplained(explained, last),
+    unseen: unexplained(explained, context.snapshots.at(-1)?.regions ?? []),
   };
+}
+
+/** The same with every event. */
+export function traceOf(table: TraceTable, context: TraceContext): Trace {
+  const events = Array.from(table.order(), (index) => eventOf(table, index));
+  return { ...headOf(table, context), events };
 }

@@ -68,7 +68,10 @@ export class App {
     byId('title').textContent = title;
     const when = new Date(taken);
     const time = Number.isNaN(when.getTime()) ? taken : when.toLocaleString();
-    byId('subtitle').textContent = `process ${String(pid)} · ${command} · ${time}`;
+    const process = pid > 0 ? `process ${String(pid)}` : '';
+    byId('subtitle').textContent = [process, command, time]
+      .filter((text) => text !== '')
+      .join(' · ');
   }
 
   #listen(): void {

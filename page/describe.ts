@@ -1,7 +1,7 @@
 // What is said about a region or a hole: in the panel, and in short beside the pointer.
 
 import { element, swatch } from './dom.js';
-import { bytes, exactBytes, hex, percent, plural, whole } from './format.js';
+import { amount, bytes, exactBytes, percent, plural, whole } from './format.js';
 import { lengthOf, rangeText, regionAt, type Hole, type Region } from './model.js';
 import { accessWords, OWNERS } from './owners.js';
 import { isRegion, type PageState } from './state.js';
@@ -126,12 +126,12 @@ export function describe(
 /** The paragraph and the numbers at the top of the page. */
 export function summarize(state: PageState): (Node | string)[] {
   const { totals, largest: hole } = state.moment;
-  const isUnknown = ({ resident }: Region) => resident === undefined;
-  const unknown = state.moment.regions.every(isUnknown);
-  const least = state.moment.regions.some(isUnknown) ? 'At least ' : '';
-  const memory = unknown
-    ? 'How much of it is in memory is not known.'
-    : `${least}${bytes(totals.resident)} of it (${percent(totals.resident, totals.mapped)}) is in memory, and ${bytes(totals.dirty)} was written.`;
+  const { resident, dirty, swapped } = totals;
+  const least = totals.partial ? 'At least ' : '';
+  const memory =
+    resident === undefined
+      ? 'How much of it is in memory is not known.'
+      : `${least}${bytes(resident)} of it (${percent(resident, totals.mapped)}) is in memory, and ${amount(dirty)} was written.`;
   const kept =
     totals.inaccessible > 0
       ? ` ${bytes(totals.inaccessible)} allow no access: they are kept so that nobody else gets them, and cost nothing.`
@@ -146,14 +146,12 @@ export function summarize(state: PageState): (Node | string)[] {
     'dl',
     { class: 'tiles' },
     tile('addresses taken', bytes(totals.mapped)),
-    tile('in memory', unknown ? '–' : bytes(totals.resident)),
-    tile('written', unknown ? '–' : bytes(totals.dirty)),
-    totals.swapped > 0 ? tile('swapped out', bytes(totals.swapped)) : undefined,
+    tile('in memory', amount(resident)),
+    tile('written', amount(dirty)),
+    swapped ? tile('swapped out', bytes(swapped)) : undefined,
     tile('regions', whole(totals.regions)),
     tile('holes', whole(state.moment.holes.length)),
     tile('largest free block', hole ? bytes(lengthOf(hole)) : '–'),
   );
   return [element('p', {}, sentence), tiles];
 }
-
-export const addressText = ({ start, end }: Hole): string => `${hex(start)} – ${hex(end)}`;

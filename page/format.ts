@@ -14,6 +14,10 @@ export function bytes(count: number): string {
   return `${value.toFixed(digits)} ${UNITS[unit] ?? ''}`;
 }
 
+/** The same, of what may not be known. */
+export const amount = (count: number | undefined): string =>
+  count === undefined ? '–' : bytes(count);
+
 /** '4 096 bytes', with thin spaces. */
 export const exactBytes = (count: number): string =>
   `${whole(count)} ${count === 1 ? 'byte' : 'bytes'}`;

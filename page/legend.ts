@@ -2,7 +2,7 @@
 
 import type { OwnerKind } from '../lib/cli/data.js';
 import { element, prepareCanvas, redrawn, swatch } from './dom.js';
-import { bytes, plural } from './format.js';
+import { amount, bytes, plural } from './format.js';
 import type { Lanes, Row } from './lanes.js';
 import { OWNERS } from './owners.js';
 import { patternFor } from './patterns.js';
@@ -26,7 +26,7 @@ function ownerRow(kind: OwnerKind, state: PageState, theme: Theme): HTMLElement 
       class: 'toggle',
       'data-kind': kind,
       'aria-pressed': String(!state.hidden.has(kind)),
-      title: `${says}\n${totals ? `${plural(totals.regions, 'region')}, ${bytes(totals.resident)} in memory` : ''}`,
+      title: `${says}\n${totals ? `${plural(totals.regions, 'region')}, ${amount(totals.resident)} in memory` : ''}`,
     },
     swatch(theme.owner(kind)),
     element('span', { class: 'name' }, title),

@@ -108,8 +108,15 @@ export class Life {
       `${parts.join(', ')}. ▲ refused, ◆ reported: a fixed mapping or an unmapping that would have hit memory of memmap.`;
     const missing =
       lost > 0 ? ` ${plural(lost, 'call')} did not fit into the record: the picture has gaps.` : '';
+    const { snapshots } = this.#timeline.trace;
+    const known = snapshots.some(({ regions }) =>
+      regions.some((one) => one.resident !== undefined),
+    );
+    const memory = known
+      ? 'Between the kernel’s lists it is not known how much is in memory.'
+      : 'How much is in memory was not recorded.';
     byId('unseen').textContent =
-      `Not every call can be seen: ${plural(unseen.regions, 'region')} (${bytes(unseen.bytes)}) at the end came from calls of the C library itself, from direct system calls, or from before the helper was there.${missing} Between snapshots it is not known how much is in memory.`;
+      `Not every call can be seen: ${plural(unseen.regions, 'region')} (${bytes(unseen.bytes)}) at the end came from calls of the C library itself, from direct system calls, or from before the helper was there.${missing} ${memory}`;
   }
 
   resize(width: number): void {
@@ -148,20 +155,20 @@ export class Life {
   }
 
   #drawChart(theme: Theme): void {
-    const { trace, mapped, most, begin, end } = this.#timeline;
+    const { curve, most, begin, end } = this.#timeline;
     const context = prepareCanvas(this.#chart, { width: this.#width, height: HEIGHT });
     const x = scaleLinear([begin, Math.max(end, begin + 1e-6)], [0, this.#width]);
     // A change of megabytes beside gigabytes that stay would not be seen from zero: then the axis begins later, and says so.
-    const least = mapped.reduce((a, b) => Math.min(a, b), most);
+    const known = curve.filter(([time]) => time >= begin);
+    const least = known.reduce((a, [, mapped]) => Math.min(a, mapped), most);
     const floor = least > most / 2 ? least - (most - least) * 0.15 : 0;
     const y = scaleLinear([floor, Math.max(floor + 1, most)], [HEIGHT - BOTTOM, 16]);
     // More points than pixels show nothing more.
-    const every = Math.max(1, Math.floor(trace.events.length / (2 * this.#width)));
-    const points: [number, number][] = [];
-    trace.events.forEach(({ time }, at) => {
-      if (at % every === 0) points.push([Math.max(0, x(time)), y(mapped[at] ?? 0)]);
-    });
-    points.push([this.#width, y(mapped.at(-1) ?? 0)]);
+    const every = Math.max(1, Math.floor(known.length / (4 * this.#width)));
+    const points = known
+      .filter((_, at) => at % every === 0)
+      .map(([time, mapped]): [number, number] => [x(time), y(mapped)]);
+    points.push([this.#width, y(known.at(-1)?.[1] ?? 0)]);
     context.beginPath();
     area().curve(curveStepAfter).y0(y(floor)).context(context)(points);
     context.fillStyle = theme.accent;

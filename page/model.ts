@@ -31,7 +31,7 @@ export const lengthOf = ({ start, end }: Hole): number => end - start;
 const KERNEL_HALF = 2 ** 63;
 export const isUserSpace = ({ start }: Hole): boolean => start < KERNEL_HALF;
 
-export function parseRegion(json: RegionJson): Region {
+function parseRegion(json: RegionJson): Region {
   const { protection, shared, path, offset, owner, resident, dirty, swapped, hugePages } = json;
   return {
     start: Number(json.start),
@@ -50,8 +50,19 @@ export function parseRegion(json: RegionJson): Region {
   };
 }
 
+/** Snapshots have most of their regions in common: those are one object, here as well. Nobody changes them. */
+const parsed = new WeakMap<RegionJson, Region>();
+
+function regionOf(json: RegionJson): Region {
+  const known = parsed.get(json);
+  if (known) return known;
+  const region = parseRegion(json);
+  parsed.set(json, region);
+  return region;
+}
+
 export const parseRegions = (regions: readonly RegionJson[]): Region[] =>
-  regions.map(parseRegion).sort((a, b) => a.start - b.start);
+  regions.map(regionOf).sort((a, b) => a.start - b.start);
 
 /** The end of what a program can map: 128 TiB on most machines, 256 TiB on many arm64 ones. */
 export function topOf(regions: readonly Region[]): number {
@@ -100,20 +111,28 @@ export function regionAt<T extends Hole>(sorted: readonly T[], address: number):
 export interface Totals {
   regions: number;
   mapped: number;
-  resident: number;
-  dirty: number;
-  swapped: number;
+  /** Undefined where it is known of no region. */
+  resident: number | undefined;
+  dirty: number | undefined;
+  swapped: number | undefined;
+  /** Some region's are not known: the sums are at least so much. */
+  partial: boolean;
   inaccessible: number;
 }
 
+const plus = (sum: number | undefined, more: number | undefined): number | undefined =>
+  more === undefined ? sum : (sum ?? 0) + more;
+
 export function totalsOf(regions: Iterable<Region>): Totals {
-  const totals = { regions: 0, mapped: 0, resident: 0, dirty: 0, swapped: 0, inaccessible: 0 };
+  const none = { resident: undefined, dirty: undefined, swapped: undefined };
+  const totals: Totals = { regions: 0, mapped: 0, ...none, partial: false, inaccessible: 0 };
   for (const region of regions) {
     totals.regions++;
     totals.mapped += lengthOf(region);
-    totals.resident += region.resident ?? 0;
-    totals.dirty += region.dirty ?? 0;
-    totals.swapped += region.swapped ?? 0;
+    totals.resident = plus(totals.resident, region.resident);
+    totals.dirty = plus(totals.dirty, region.dirty);
+    totals.swapped = plus(totals.swapped, region.swapped);
+    totals.partial ||= region.resident === undefined;
     if (region.protection === '---') totals.inaccessible += lengthOf(region);
   }
   return totals;

@@ -205,6 +205,10 @@ class Strip {
     }
   }
 
+  get isEmpty(): boolean {
+    return this.#mapped.every((count) => count === 0);
+  }
+
   shareAt(column: number): number | undefined {
     const all = this.#mapped[column] as number;
     return all === 0 ? undefined : (this.#counted[column] as number) / all;
@@ -227,6 +231,12 @@ export function paintHeat(context: Context, scene: Scene): void {
     const { top, height } = lanes[what];
     context.fillStyle = theme.band;
     context.fillRect(0, top, viewport.width, height);
+    if (strips[what].isEmpty && scene.regions.length > 0) {
+      context.font = FONT;
+      context.textAlign = 'left';
+      context.fillStyle = theme.faint;
+      context.fillText('not known here', 6, top + height - 5);
+    }
     for (let column = 0; column < columns; column++) {
       const share = strips[what].shareAt(column);
       if (share === undefined) continue;

@@ -2,7 +2,7 @@
 // those who do not see it.
 
 import { element, redrawn, swatch } from './dom.js';
-import { bytes, hex, plural, whole } from './format.js';
+import { amount, bytes, hex, plural, whole } from './format.js';
 import { lengthOf, type Region } from './model.js';
 import { KINDS, OWNERS } from './owners.js';
 import type { PageState } from './state.js';
@@ -70,8 +70,8 @@ export function drawOwners(table: HTMLTableElement, state: PageState, theme: The
         element('td', {}, `${says}${guessed}`),
         number(whole(totals.regions)),
         number(bytes(totals.mapped)),
-        number(bytes(totals.resident)),
-        number(bytes(totals.dirty)),
+        number(amount(totals.resident)),
+        number(amount(totals.dirty)),
       ),
     ];
   });
@@ -86,8 +86,6 @@ interface Column {
   text(region: Region): string;
   order(region: Region): number | string;
 }
-
-const amount = (count: number | undefined): string => (count === undefined ? '' : bytes(count));
 
 const COLUMNS: readonly Column[] = [
   { name: 'Start', text: ({ start }) => hex(start), order: ({ start }) => start },

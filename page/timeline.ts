@@ -22,13 +22,15 @@ export class Timeline {
   /** The first snapshot: before it nothing is known. */
   readonly begin: number;
   readonly end: number;
-  /** Bytes mapped after each event. */
-  readonly mapped: Float64Array;
+  /** Bytes mapped after each event and each snapshot, as moments and amounts. */
+  readonly curve: (readonly [time: number, mapped: number])[] = [];
   /** The most that was mapped at any time. */
   readonly most: number;
   readonly #snapshots: { time: number; regions: Region[] }[];
   readonly #checkpoints: State[] = [];
   #now: State;
+  /** The first pass over everything draws the curve; later ones only look. */
+  #isRead = false;
 
   constructor(trace: Trace) {
     this.trace = trace;
@@ -43,18 +45,20 @@ export class Timeline {
     );
     this.#now = { events: 0, snapshots: 0, regions: [], mapped: 0 };
     this.#remember();
-    this.mapped = new Float64Array(trace.events.length);
     trace.events.forEach((event, index) => {
       this.#advance(event.time, index + 1);
-      this.mapped[index] = this.#now.mapped;
       if (index % EVERY === EVERY - 1) this.#remember();
     });
-    this.most = this.mapped.reduce((a, b) => Math.max(a, b), 0);
+    this.#advance(this.end, trace.events.length);
+    this.most = this.curve.reduce((most, [, mapped]) => Math.max(most, mapped), 0);
+    this.#isRead = true;
   }
 
   /** Everything that was ever seen mapped, for an axis that holds it all. */
   everMapped(): Hole[] {
-    const states = [...this.#snapshots, ...this.#checkpoints].flatMap(({ regions }) => regions);
+    const states = new Set(
+      [...this.#snapshots, ...this.#checkpoints].flatMap(({ regions }) => regions),
+    );
     const { events, pageSize } = this.trace;
     const few = events.length > 5 * EVERY ? [] : events;
     const asked = few
@@ -93,6 +97,10 @@ export class Timeline {
     return [...this.#now.regions];
   }
 
+  #note(time: number): void {
+    if (!this.#isRead) this.curve.push([time, this.#now.mapped]);
+  }
+
   #passed(time: number): number {
     return this.#snapshots.filter((snapshot) => snapshot.time <= time).length;
   }
@@ -112,11 +120,13 @@ export class Timeline {
         now.regions = [...snapshot.regions];
         now.mapped = now.regions.reduce(addLength, 0);
         now.snapshots++;
+        this.#note(snapshot.time);
       } else if (event) {
         const later = this.#snapshots[now.snapshots]?.regions ?? [];
         const context: ReplayContext = { pageSize, later: (address) => regionAt(later, address) };
         now.mapped += apply(now.regions, event, context);
         now.events++;
+        this.#note(event.time);
       } else return;
     }
   }

@@ -87,6 +87,8 @@ function bundleCommandLine() {
   const file = 'dist/cli/table.js';
   const table = bundle(file, { platform: 'node', format: 'cjs', target: 'node20' });
   writeFileSync(inRoot(file), table.text);
+  // It told of the module as tsc wrote it.
+  rmSync(inRoot(`${file}.map`), { force: true });
   writeFileSync(inRoot('dist', 'cli', 'LICENSES.txt'), licencesOf(table.inputs));
 }
 

@@ -27,7 +27,7 @@ export function ensureSetup() {
   if (!modulesAreInstalled()) npmStep('npm ci', ['ci', '--include=dev', '--no-audit', '--no-fund']);
   if (!isFresh('native', 'build/Release/memmap.node', ['binding.gyp', 'native'])) builds.native();
   if (!isFresh('ts', 'dist/index.js', ['tsconfig.json', 'tsconfig.base.json', 'lib'])) builds.ts();
-  const page = ['page', 'scripts/build-page.mjs', 'package-lock.json'];
+  const page = ['page', 'lib/cli/pack.ts', 'scripts/build-page.mjs', 'package-lock.json'];
   if (!isFresh('page', 'dist/page/template.html', page)) builds.page();
 }
 

@@ -16,6 +16,8 @@ export interface Command {
 /** The command line was wrong: exit code 2 and a pointer to the help. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+  /** The command that was called wrongly. */
+  command?: string;
 }
 
 /** What was asked for cannot be had, said in one line: exit code 1. */

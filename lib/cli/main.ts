@@ -4,13 +4,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError, type Command } from './command.js';
-import { commands } from './commands.js';
 import { endQuietlyOnClosedPipe, print } from './output.js';
 
-const width = Math.max(...commands.map(({ name }) => name.length), 'help COMMAND'.length);
-const line = (name: string, summary: string): string => `  ${name.padEnd(width)}  ${summary}`;
+type Commands = readonly Command[];
 
-const overview = `Usage: memmap COMMAND [options]
+function overview(commands: Commands): string {
+  const width = Math.max(...commands.map(({ name }) => name.length), 'help COMMAND'.length);
+  const line = (name: string, summary: string): string => `  ${name.padEnd(width)}  ${summary}`;
+  return `Usage: memmap COMMAND [options]
 
 See and shape the address space of a process.
 
@@ -21,8 +22,9 @@ ${line('help COMMAND', 'the options of a command')}
 ${line('--version', 'the version of memmap')}
 
 With MEMMAP_DEBUG=1 an error is shown with its stack.`;
+}
 
-function commandNamed(name: string): Command {
+function commandNamed(name: string, commands: Commands): Command {
   const found = commands.find((command) => command.name === name);
   if (found === undefined) {
     throw new UsageError(`there is no command ${JSON.stringify(name)}`);
@@ -35,8 +37,8 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-async function help(name: string | undefined): Promise<number> {
-  await print(name === undefined ? overview : commandNamed(name).help);
+async function help(name: string | undefined, commands: Commands): Promise<number> {
+  await print(name === undefined ? overview(commands) : commandNamed(name, commands).help);
   return 0;
 }
 
@@ -49,29 +51,36 @@ function asksForHelp(argv: readonly string[]): boolean {
 
 async function dispatch([name, ...argv]: readonly string[]): Promise<number> {
   if (name === undefined) throw new UsageError('a command is wanted');
-  if (name === '--help' || name === '-h' || name === 'help') return help(argv[0]);
   if (name === '--version' || name === '-v') {
     await print(version());
     return 0;
   }
+  // Here, where it is caught when the addon cannot be loaded.
+  const { commands } = await import('./commands.js');
+  if (name === '--help' || name === '-h' || name === 'help') return help(argv[0], commands);
   if (name.startsWith('-')) throw new UsageError(`there is no option ${name}`);
-  const command = commandNamed(name);
-  return asksForHelp(argv) ? help(name) : command.run(argv);
+  const command = commandNamed(name, commands);
+  if (asksForHelp(argv)) return help(name, commands);
+  try {
+    return await command.run(argv);
+  } catch (error) {
+    if (error instanceof UsageError) error.command = name;
+    throw error;
+  }
 }
 
 /** One clear line; the stack is for those who ask for it. */
-function report(error: unknown, argv: readonly string[]): number {
-  const wrongly = error instanceof UsageError;
+function report(error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`memmap: ${message}\n`);
-  if (wrongly) {
-    const known = commands.some(({ name }) => name === argv[0]);
-    process.stderr.write(`Try 'memmap ${known ? `help ${argv[0] ?? ''}` : '--help'}'.\n`);
+  if (error instanceof UsageError) {
+    const where = error.command === undefined ? '--help' : `help ${error.command}`;
+    process.stderr.write(`Try 'memmap ${where}'.\n`);
   }
   if (process.env['MEMMAP_DEBUG'] && error instanceof Error) {
     process.stderr.write(`${error.stack ?? ''}\n`);
   }
-  return wrongly ? 2 : 1;
+  return error instanceof UsageError ? 2 : 1;
 }
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -79,7 +88,7 @@ async function main(argv: readonly string[]): Promise<void> {
   try {
     process.exitCode = await dispatch(argv);
   } catch (error) {
-    process.exitCode = report(error, argv);
+    process.exitCode = report(error);
   }
 }
 

@@ -3,8 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PageData } from './data.js';
+import { pack } from './pack.js';
 
-export type { OwnerKind, PageData, RegionJson, Snapshot, Trace, TraceEvent } from './data.js';
+export type { OwnerKind, PageData, RegionJson, Trace, TraceEvent } from './data.js';
 
 /** Where the template takes the data: scripts/build-page.mjs writes it there once. */
 const PLACE = '"%DATA%"';
@@ -34,5 +35,5 @@ export const embeddable = (data: unknown): string =>
 export function renderPage(data: PageData): string {
   const [before = '', after] = template().split(PLACE);
   if (after === undefined) throw new Error('the template of the page has no place for data');
-  return `${before}${embeddable(data)}${after}`;
+  return `${before}${embeddable(pack(data))}${after}`;
 }

@@ -1,16 +1,16 @@
 // What is left of a run when it has ended: tables and lists in a folder, read into traces.
 
-import { readFileSync, readdirSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { regionsOfText } from '../maps-text.js';
-import { type Trace, traceOf } from '../trace.js';
-import { TraceTable } from '../trace-table.js';
+import { type Trace, headOf } from '../trace.js';
+import { TraceTable, headSize, usedSize } from '../trace-table.js';
 import type { Sample } from './run-samples.js';
 
-/** A table, and what it says. */
+/** A table, and what it says: the events are in the table. */
 export interface Life {
   readonly table: TraceTable;
-  readonly trace: Trace;
+  readonly trace: Omit<Trace, 'events'>;
 }
 
 interface Known {
@@ -27,9 +27,28 @@ const textOf = (path: string): string | undefined => {
   }
 };
 
+function readBytes(fd: number, size: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  let done = 0;
+  for (let got = 1; got > 0 && done < size; done += got) {
+    got = readSync(fd, bytes, done, size - done, done);
+  }
+  return bytes.subarray(0, done);
+}
+
+/** What is in use of the file, which has room for far more. */
+function readTable(path: string): TraceTable {
+  const fd = openSync(path, 'r');
+  try {
+    return new TraceTable(readBytes(fd, usedSize(readBytes(fd, headSize))));
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Throws where the file is no table. No process has come to it: undefined. */
 export function readLife(path: string, known: Known): Life | undefined {
-  const table = new TraceTable(readFileSync(path));
+  const table = readTable(path);
   if (table.pid === 0) return undefined;
   const milliseconds = (at: bigint): number => Number(at - table.startedAt) / 1e6;
   const samples = known.samples
@@ -50,7 +69,16 @@ export function readLife(path: string, known: Known): Life | undefined {
     time,
     regions: regionsOfText(text, known.program),
   }));
-  return { table, trace: traceOf(table, { command: known.command, durationMs, snapshots }) };
+  return { table, trace: headOf(table, { command: known.command, durationMs, snapshots }) };
+}
+
+/** A child may have been killed before its table was one. */
+function readIfTable(path: string, known: Known): Life | undefined {
+  try {
+    return readLife(path, known);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The lives of programs that it started, by the number of their process. */
@@ -60,7 +88,7 @@ export function readChildren(path: string): Map<number, Life> {
   for (const name of readdirSync(dirname(path))) {
     const pid = name.startsWith(prefix) ? name.slice(prefix.length) : '';
     if (!/^\d+$/.test(pid)) continue;
-    const life = readLife(join(dirname(path), name), {
+    const life = readIfTable(join(dirname(path), name), {
       command: [`process ${pid}`],
       samples: [],
       program: undefined,

@@ -3,9 +3,11 @@
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { CommandError, parseCommandLine, parsePid, UsageError, type Command } from './command.js';
+import type { PageData } from './data.js';
 import { print } from './output.js';
 import { renderPage } from './page.js';
 import { commandOf, look, pageSize, titleOf } from './process.js';
+import { readSaved } from './saved.js';
 
 const help = `Usage: memmap view [PID] [options]
 
@@ -14,6 +16,8 @@ one file that needs nothing else, and works in any browser without a network.
 
 Options:
   -o, --output FILE   where to; memmap-PID.html by default, - is the standard output
+  --from FILE         draws what was saved instead: by memmap regions --json, by memmap run --trace,
+                      or by a program itself, JSON.stringify(addressSpace.regions())
   --title TEXT        the heading; the command of the process by default
   --open              show it in the browser
   -h, --help          this text`;
@@ -42,36 +46,47 @@ function show(file: string): Promise<void> {
   });
 }
 
+/** What a process has mapped now. */
+async function dataOf(pid: number): Promise<PageData> {
+  const { regions } = await look(pid);
+  const words = commandOf(pid);
+  return {
+    title: titleOf(words) || `process ${String(pid)}`,
+    pid,
+    command: words.join(' '),
+    taken: new Date().toISOString(),
+    pageSize: await pageSize(),
+    regions,
+  };
+}
+
 async function run(argv: string[]): Promise<number> {
   const { values, positionals } = parseCommandLine({
     args: argv,
     allowPositionals: true,
     options: {
       output: { type: 'string', short: 'o' },
+      from: { type: 'string' },
       title: { type: 'string' },
       open: { type: 'boolean' },
     },
   });
+  const { from, title, output } = values;
   if (positionals.length > 1) throw new UsageError('one process at a time');
+  if (from !== undefined && positionals.length > 0) {
+    throw new UsageError('a process or --from, not both');
+  }
+  if (output === '-' && values.open) throw new UsageError('--open needs a file');
   const pid = parsePid(positionals[0]);
-  const file = values.output ?? `memmap-${String(pid)}.html`;
-  if (file === '-' && values.open) throw new UsageError('--open needs a file');
-  const { regions } = await look(pid);
-  const words = commandOf(pid);
-  const page = renderPage({
-    title: values.title ?? (titleOf(words) || `process ${String(pid)}`),
-    pid,
-    command: words.join(' '),
-    taken: new Date().toISOString(),
-    pageSize: await pageSize(),
-    regions,
-  });
+  const file = output ?? (from === undefined ? `memmap-${String(pid)}.html` : `${from}.html`);
+  const data = from === undefined ? await dataOf(pid) : readSaved(from, await pageSize());
+  const page = renderPage({ ...data, ...(title !== undefined && { title }) });
   if (file === '-') {
     await print(page);
     return 0;
   }
   save(file, page);
-  process.stderr.write(`memmap: ${file} shows ${String(regions.length)} regions\n`);
+  process.stderr.write(`memmap: ${file} shows ${String(data.regions.length)} regions\n`);
   if (values.open) await show(file);
   return 0;
 }

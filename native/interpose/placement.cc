@@ -261,14 +261,15 @@ long remap(Header* header, const Move& move, bool* placed) {
     return *placed ? at : as_asked();
   }
   if (stays || old_part.empty()) return as_asked();
-  if (target.size() <= from.size()) {
-    // Shorter, or as it is: the kernel's own way is to unmap what is left over.
+  if (target.size() < from.size()) {
+    // The kernel's own way is to unmap what is left over.
     const size_t rest = from.size() - target.size();
-    const long result = rest == 0 ? as_asked() : unmap(move.address + target.size(), rest, placed);
+    const long result = unmap(move.address + target.size(), rest, placed);
     return raw::failed(result) ? result : static_cast<long>(move.address);
   }
   if ((move.flags & MREMAP_MAYMOVE) == 0) return as_asked();
-  long at = move_inside(header, move, target.size(), placed);
+  const bool grows = target.size() > from.size();
+  long at = grows ? move_inside(header, move, target.size(), placed) : 0;
   if (!*placed) at = as_asked();
   if (!raw::failed(at) && at != static_cast<long>(move.address)) refill(old_part);
   return at;

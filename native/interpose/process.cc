@@ -85,7 +85,7 @@ Header* map_table(const char* name, bool create, const Header* like) {
   uint64_t size = 0;
   if (create) {
     size = size_for(like->capacity);
-    if (raw::failed(raw::ftruncate(fd, size))) size = 0;
+    if (size > raw::file_limit() || raw::failed(raw::ftruncate(fd, size))) size = 0;
   } else {
     const long end = raw::call(SYS_lseek, fd, 0, SEEK_END);
     size = raw::failed(end) ? 0 : static_cast<uint64_t>(end);
@@ -102,6 +102,7 @@ Header* map_table(const char* name, bool create, const Header* like) {
     found = nullptr;
   }
   raw::close(fd);
+  if (found == nullptr && create) raw::unlink(name);
   return found;
 }
 

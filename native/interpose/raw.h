@@ -71,6 +71,7 @@ inline long open(const char* path, int flags, int mode = 0) {
   return call(SYS_openat, AT_FDCWD, number(path), flags | O_CLOEXEC, mode);
 }
 inline long close(long fd) { return call(SYS_close, fd); }
+inline long unlink(const char* path) { return call(SYS_unlinkat, AT_FDCWD, number(path), 0); }
 inline long read(long fd, void* to, size_t length) {
   return call(SYS_read, fd, number(to), static_cast<long>(length));
 }
@@ -82,6 +83,13 @@ inline long ftruncate(long fd, uint64_t length) {
 }
 inline long fallocate(long fd, uint64_t length) {
   return call(SYS_fallocate, fd, 0, 0, static_cast<long>(length));
+}
+// A file that would become longer than this is SIGXFSZ, which ends the program.
+inline uint64_t file_limit() {
+  uint64_t limits[2] = {0, 0};
+  constexpr long kFileSize = 1;  // RLIMIT_FSIZE
+  const long got = call(SYS_prlimit64, 0, kFileSize, 0, number(limits));
+  return failed(got) ? 0 : limits[0];
 }
 inline uint32_t getpid() { return static_cast<uint32_t>(call(SYS_getpid)); }
 inline uint32_t gettid() { return static_cast<uint32_t>(call(SYS_gettid)); }

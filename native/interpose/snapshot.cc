@@ -7,6 +7,9 @@
 namespace memmap::interpose::snapshot {
 
 void take(const char* table, const char* suffix) {
+  // More than any list is long.
+  constexpr uint64_t kEnough = uint64_t{64} << 20;
+  if (raw::file_limit() < kEnough) return;
   char path[600];
   size_t length = 0;
   for (const char* part : {table, suffix}) {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import type { PageData } from '../../lib/cli/data';
+import { unpack, type PackedData } from '../../lib/cli/pack';
 import { Scratch } from './files';
 
 const places = [
@@ -163,4 +164,11 @@ export function renderBuilt(data: PageData): string {
     renderPage(data: PageData): string;
   };
   return built.renderPage(data);
+}
+
+/** The data that a page carries. */
+export function dataIn(page: string): PageData {
+  const [, json = ''] =
+    /<script type="application\/json" id="data">(.*?)<\/script>/s.exec(page) ?? [];
+  return unpack(JSON.parse(json) as PackedData);
 }

@@ -83,7 +83,10 @@ describe('a call', () => {
     expect(shown(timeline, 1)).toEqual(after);
     // The curve is what the regions add up to.
     const bytes = timeline.at(1).reduce((sum, { start, end }) => sum + end - start, 0);
-    expect([...timeline.mapped]).toEqual([bytes]);
+    expect(timeline.curve).toEqual([
+      [0, 8 * PAGE],
+      [1, bytes],
+    ]);
     // And back again.
     expect(shown(timeline, 0.5)).toEqual(before);
   });

@@ -2,9 +2,10 @@
 
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PageData } from '../../lib/cli/data';
+import { spawnSync } from 'node:child_process';
+import { madeUpTrace } from '../helpers/address-spaces';
 import { memmap, waiting } from '../helpers/cli';
-import { noBrowser, TestBrowser } from '../helpers/browser';
+import { dataIn, noBrowser, TestBrowser } from '../helpers/browser';
 import { Scratch } from '../helpers/files';
 import { itUnless } from '../helpers/refusals';
 
@@ -14,11 +15,6 @@ afterAll(async () => {
   await browser.close();
   scratch.remove();
 });
-
-const dataIn = (page: string): PageData =>
-  JSON.parse(
-    /<script type="application\/json" id="data">(.*?)<\/script>/s.exec(page)![1]!,
-  ) as PageData;
 
 const standing = () =>
   waiting(`globalThis.kept = Buffer.alloc(2e7, 1); console.log('here'); process.stdin.resume();`);
@@ -72,6 +68,64 @@ it('writes to the standard output, and looks at itself', () => {
   const { code, stdout, stderr } = memmap(['view', '-o', '-']);
   expect([code, stderr]).toEqual([0, '']);
   expect(dataIn(stdout).command).toBe('memmap view -o -');
+});
+
+describe('--from draws what was saved', () => {
+  const save = (value: unknown): string => {
+    const file = scratch.path('saved.json');
+    writeFileSync(file, JSON.stringify(value));
+    return file;
+  };
+  const shown = (file: string, ...args: string[]) => {
+    const answer = memmap(['view', '--from', file, '-o', '-', ...args]);
+    expect(answer).toMatchObject({ code: 0, stderr: '' });
+    return dataIn(answer.stdout);
+  };
+
+  it('by memmap regions --json', () => {
+    const file = scratch.path('regions.json');
+    writeFileSync(file, memmap(['regions', '--json']).stdout);
+    expect(shown(file).regions).toEqual(JSON.parse(readFileSync(file, 'utf8')));
+  });
+
+  it('by a program of itself, which knows its mappings', () => {
+    const index = join(__dirname, '..', '..', 'dist', 'index.js');
+    const { stdout } = spawnSync(
+      process.execPath,
+      [
+        '-e',
+        `const m = require(${JSON.stringify(index)}); const a = m.mapAnonymous(1 << 20);
+        console.log(JSON.stringify(m.addressSpace.regions())); a.unmap()`,
+      ],
+      { encoding: 'utf8' },
+    );
+    const file = save(JSON.parse(stdout));
+    const kinds = shown(file, '--title', 'mine').regions.map(({ owner }) => owner.kind);
+    expect(kinds).toContain('mapping');
+  });
+
+  it('by memmap run --trace', () => {
+    const trace = madeUpTrace();
+    const data = shown(save(trace));
+    expect(data.trace).toEqual(trace);
+    expect(data).toMatchObject({ title: 'node app.js', pid: 4321, taken: trace.started });
+  });
+
+  it('and nothing else', () => {
+    const wrong: unknown[] = [{}, 5, null, [{ start: 'here' }], { ...madeUpTrace(), version: 2 }];
+    for (const value of wrong) {
+      const file = save(value);
+      const { code, stderr } = memmap(['view', '--from', file, '-o', '-']);
+      const words = `memmap: ${file} is neither a list of regions nor a trace of memmap run\n`;
+      expect([code, stderr]).toEqual([1, words]);
+    }
+    const none = scratch.path();
+    expect(memmap(['view', '--from', none])).toMatchObject({
+      ...{ code: 1, stdout: '' },
+      stderr: `memmap: cannot read ${none}: ENOENT\n`,
+    });
+    expect(memmap(['view', '1', '--from', none]).code).toBe(2);
+  });
 });
 
 it('says that it cannot write', () => {

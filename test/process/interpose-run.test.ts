@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pageSize } from '../../lib/granularity';
+import { tableHead } from '../../lib/trace-table';
 import { SmallDisk, Scratch } from '../helpers/files';
 import {
   compile,
@@ -286,6 +287,15 @@ describe('under limits', () => {
     expect(stderr).toMatch(/the trace cannot be opened, so nothing is recorded/);
   });
 
+  test('of the length of files: nothing is written, and nobody is ended by SIGXFSZ', () => {
+    const { status, stdout, stderr } = limited(':', [
+      ...['--children', '--', 'sh', '-c'],
+      `ulimit -f 0; "${mapper}" once; exec "${mapper}" errno`,
+    ]);
+    expect([status, stdout]).toEqual([0, 'done\ndone\n']);
+    expect(stderr).toMatch(/program 2 of the process/);
+  });
+
   test('of the base: something is there', async () => {
     const fixed = join(scratch.folder, 'no-pie');
     expect(
@@ -316,6 +326,48 @@ describe('under limits', () => {
       disk.unmount();
     }
   });
+});
+
+describe('the helper by itself', () => {
+  const preloaded = (env: Record<string, string>) =>
+    spawnSync(mapper, ['errno'], {
+      encoding: 'utf8',
+      env: { ...process.env, LD_PRELOAD: helper, ...env },
+    });
+
+  test('without memmap run it only passes on', () => {
+    expect(preloaded({})).toMatchObject({ status: 0, stdout: 'done\n', stderr: '' });
+  });
+
+  const garbage: [string, () => string][] = [
+    ['is not there', () => scratch.path('none')],
+    ['is a folder', () => scratch.folder],
+    ['is empty', () => scratch.file('')],
+    ['is garbage', () => scratch.file(Buffer.alloc(300_000, 0xa5))],
+    ['is all zeros', () => scratch.file(Buffer.alloc(300_000))],
+    [
+      'claims more than it holds',
+      () => {
+        const bytes = Buffer.alloc(200_000);
+        const options = { events: 1_000_000, pageSize, protect: 'off', policy: 'kernel' } as const;
+        bytes.set(tableHead({ ...options, base: 0n, arena: 0, children: false }));
+        return scratch.file(bytes);
+      },
+    ],
+  ];
+  test.each(garbage)('with a table that %s it says so, and only passes on', (_name, make) => {
+    const { status, stdout, stderr } = preloaded({ MEMMAP_RUN: make() });
+    expect([status, stdout]).toEqual([0, 'done\n']);
+    expect(stderr).toMatch(
+      /^memmap run: the trace cannot be opened, so nothing is recorded: .*\n$/,
+    );
+  });
+});
+
+test('arguments of any kind are in the trace as they were', async () => {
+  const words = ['*', '"*"', 'a "b" \\ c', '\u2028</script>', ''];
+  const { trace } = await traceUnder(scratch, ['sh', '-c', ':', ...words]);
+  expect(trace.command).toEqual(['sh', '-c', ':', ...words]);
 });
 
 test('a library that was closed, and another in its place: each call has its own name', async () => {

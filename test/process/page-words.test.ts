@@ -1,7 +1,7 @@
 // What the page says, to whom it says it, and what it does with names that want to be code.
 
 import { PAGE, pageData, region, smallProcess } from '../helpers/address-spaces';
-import { noBrowser, renderBuilt, TestBrowser, type OpenPage } from '../helpers/browser';
+import { dataIn, noBrowser, renderBuilt, TestBrowser, type OpenPage } from '../helpers/browser';
 import { itUnless } from '../helpers/refusals';
 
 const it_ = itUnless(noBrowser);
@@ -221,8 +221,7 @@ describe('a name that wants to be code', () => {
     expect(page.match(/<script/g)).toHaveLength(2);
     expect(page.match(/<\/script/g)).toHaveLength(2);
     expect(page).not.toMatch(/[\u2028\u2029]/);
-    const [, json = ''] = /<script type="application\/json" id="data">(.*?)<\/script>/s.exec(page)!;
-    expect(JSON.parse(json)).toEqual(data);
+    expect(dataIn(page)).toEqual(data);
   });
 
   it_('is shown as it is', async () => {

@@ -185,3 +185,78 @@ test('a full arena does not collect garbage at every call', () =>
   `,
     withGc,
   ));
+
+test('a live placement over once quarantined pages is not given to the next who asks', () =>
+  survives(
+    `${prelude}
+    const r = memmap.reserve(4 * PAGE);
+    touch(r.place(0, { anonymous: PAGE }));
+    await settled();
+    r.vacate(0, PAGE);
+    const live = r.place(0, { anonymous: PAGE });
+    live.write(0, 'precious');
+    const fill = (n) => { for (let i = 0; i < n; i++) { const x = memmap.mapAnonymous(2 * PAGE); x.buffer[0] = 1; x.unmap(); } };
+    fill(4950);
+    await settled();
+    fill(100);
+    const other = memmap.mapAnonymous(PAGE);
+    assert.notEqual(other.address, live.address);
+    assert.equal(other.read(0, 8).every((byte) => byte === 0), true);
+    assert.equal(live.read(0, 8).toString(), 'precious');
+    r.release();
+    assert.equal(other.state, 'mapped');
+  `,
+    withGc,
+  ));
+
+test(
+  'what is placed over a part of pages that wait for a view leaves the rest waiting, not for ever',
+  () =>
+    survives(
+      `${prelude}
+    const r = memmap.reserve(4 * PAGE, apart);
+    const { address } = r;
+    (() => { const m = r.place(0, { anonymous: 4 * PAGE }); touch(m); r.vacate(0, 4 * PAGE); r.place(PAGE, { anonymous: PAGE }); })();
+    await settled();
+    r.release();
+    const until = Date.now() + 40000;
+    while (inRange(address, 4 * PAGE).length > 0) {
+      assert.ok(Date.now() < until, inRange(address, 4 * PAGE).map(({ mode }) => mode).join());
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      gc();
+    }
+  `,
+      { ...withGc, timeout: 60_000 },
+    ),
+  70_000,
+);
+
+test('listeners that place and throw do so after the release, and all are told', () =>
+  survives(`${prelude}
+    const r = memmap.reserve(8 * PAGE);
+    const a = r.place(0, { anonymous: PAGE });
+    a.on('unmap', () => { r.place(4 * PAGE, { anonymous: PAGE }); });
+    assert.throws(() => r.release(), { code: 'ERR_MEMMAP_UNMAPPED' });
+    assert.equal(r.state, 'released');
+    const s = memmap.reserve(8 * PAGE);
+    const [b, d] = [s.place(0, { anonymous: PAGE }), s.place(PAGE, { anonymous: PAGE })];
+    let told = 0;
+    b.on('unmap', () => { throw new Error('first'); });
+    d.on('unmap', () => told++);
+    assert.throws(() => s.vacate(0, 2 * PAGE), { message: 'first' });
+    assert.deepEqual([d.state, told, s.layout().length], ['unmapped', 1, 1]);
+    s.release();
+    assert.equal(memmap.registry.mappings().length, 0);
+  `));
+
+test('thousands of windows of one mapping are collected in no time that anybody would notice', () =>
+  survives(
+    `${prelude}
+    const m = memmap.mapAnonymous(4 * PAGE);
+    for (let i = 0; i < 50000; i++) m.view(0, PAGE);
+    // Quadratic, this alone would take longer than the whole test may.
+    await settled();
+    assert.equal(m.view(0, 1).length, 1);
+  `,
+    { ...withGc, timeout: 20_000 },
+  ));
