@@ -17,7 +17,7 @@ export { addressSpace, type ProcessOptions } from './address-space.js';
 export type { Fragmentation } from './fragmentation.js';
 export type { Region, RegionJson, RegionOwner } from './region.js';
 export type { OwnerKind } from './owner-draft.js';
-export type { Trace, TraceEvent } from './trace.js';
+export type { Trace, TraceEvent, TraceSnapshot, Unseen } from './trace.js';
 export type { TraceCall, Verdict } from './trace-table.js';
 export type { Drift } from './verify.js';
 export {
