@@ -22,7 +22,7 @@ export { addressSpace, type ProcessOptions } from './address-space.js';
 export type { Fragmentation, FreeBlock } from './fragmentation.js';
 export type { OwnerJson, Region, RegionJson, RegionOwner } from './region.js';
 export type { OwnerKind } from './owner-draft.js';
-export type { Trace, TraceEvent } from './trace.js';
+export type { Trace, TraceEvent, TraceSnapshot, Unseen } from './trace.js';
 export type { TraceCall, Verdict } from './trace-table.js';
 export type { Drift } from './verify.js';
 export {

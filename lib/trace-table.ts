@@ -16,10 +16,12 @@ export const PROTECT_MODES = ['off', 'report', 'refuse'] as const;
 export type ProtectMode = (typeof PROTECT_MODES)[number];
 export const POLICIES = ['kernel', 'first-fit', 'best-fit', 'top-down'] as const;
 export type Policy = (typeof POLICIES)[number];
-export const CALLS = ['mmap', 'munmap', 'mremap', 'mprotect', 'madvise'] as const;
-export type TraceCall = (typeof CALLS)[number];
-export const VERDICTS = ['done', 'placed', 'reported', 'refused'] as const;
-export type Verdict = (typeof VERDICTS)[number];
+/** What the helper of `memmap run` sees. */
+export type TraceCall = 'mmap' | 'munmap' | 'mremap' | 'mprotect' | 'madvise';
+export const CALLS: readonly TraceCall[] = ['mmap', 'munmap', 'mremap', 'mprotect', 'madvise'];
+/** What the helper did about a call: let it be, placed it, reported it, refused it. */
+export type Verdict = 'done' | 'placed' | 'reported' | 'refused';
+export const VERDICTS: readonly Verdict[] = ['done', 'placed', 'reported', 'refused'];
 
 /** What the helper is to do. */
 export interface TableOptions {

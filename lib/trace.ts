@@ -58,10 +58,26 @@ export interface Trace {
   events: TraceEvent[];
   /** Calls for which there was no room. */
   lost: number;
-  /** The kernel's own list, at moments in milliseconds since the start; ascending. */
-  snapshots: { time: number; regions: RegionJson[] }[];
+  /** The kernel's own list at some moments, ascending. */
+  snapshots: TraceSnapshot[];
   /** What no event explains of the last of them. */
-  unseen: { regions: number; bytes: number };
+  unseen: Unseen;
+}
+
+/** The kernel's own list at one moment. */
+export interface TraceSnapshot {
+  /** Milliseconds since the start. */
+  time: number;
+  /** By address. */
+  regions: RegionJson[];
+}
+
+/** What is in the kernel's list and in no event: libc's own calls, system calls made directly. */
+export interface Unseen {
+  /** How many regions, wholly or in part. */
+  regions: number;
+  /** How many bytes of them. */
+  bytes: number;
 }
 
 const hex = (address: number): string => `0x${address.toString(16)}`;
