@@ -286,7 +286,10 @@ function refusalOf(model: Model, { kind, first, count }: Step): string | undefin
   }
 }
 
-/** What somebody may still be reading, through a Buffer that is gone, is not made unreadable. */
+/**
+ * What somebody may still be reading, through a Buffer that is gone, is not made unreadable. Whether
+ * that Buffer has been collected is nobody's to say.
+ */
 function mayBeBusy(model: Model, { kind, first, count, byte }: Step): boolean {
   if (kind === 'protect') return byte % 2 === 0 && model.shown.has(first);
   const isShown = [...model.shown].some((page) => first <= page && page < first + count);
