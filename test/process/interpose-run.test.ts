@@ -486,7 +486,7 @@ test('the page is written where it was built', async () => {
   const result = await runUnder([mapper, 'once'], { options: ['--report', report] });
   if (existsSync(template)) {
     expectGood(result);
-    expect(readFileSync(report, 'utf8')).toContain('"events":[');
+    expect(readFileSync(report, 'utf8')).toMatch(/"events":\{"count":[1-9]/);
   } else {
     expect(result.stderr).toContain('the page was not built');
     expect(result.code).toBe(1);
