@@ -37,7 +37,7 @@ Outcome verify(Claims& claims, Environment& environment, Range pages, const Args
         return {Refusal::kRetired, at};
       }
       // What nobody can detach would show what is placed there, and change it.
-      if (buffers::held(claim->pages.intersect(pages))) return {Refusal::kBusy, at};
+      if (buffers::shown_by_others(claim->pages.intersect(pages))) return {Refusal::kBusy, at};
     } else {
       if (claim->environment != &environment) return {Refusal::kForeign, at};
       if (owners != nullptr && !owners->has(claim->owner)) return {Refusal::kUnnamed, at};

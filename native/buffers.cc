@@ -139,6 +139,7 @@ void part_with(Environment& own, View* view) {
   napi_get_reference_value(own.env, view->buffer, &buffer);
   if (buffer != nullptr) napi_is_detached_arraybuffer(own.env, buffer, &detached);
   if (detached || napi_detach_arraybuffer(own.env, buffer) != napi_ok) {
+    view->escaped = buffer != nullptr;
     hold(view);
     return;
   }
@@ -181,6 +182,7 @@ napi_value make_span(Environment& own, Range bytes, Outcome* outcome) {
 
 View* hold_new(Environment& own, Range bytes) {
   View* view = new View{bytes, &own};
+  view->escaped = true;
   hold(view);
   return view;
 }
@@ -265,6 +267,10 @@ void settle(Claims& claims, Range bytes) {
 }
 
 bool held(Range pages) { return limbo().held.over(pages); }
+bool shown_by_others(Range pages) {
+  return !limbo().held.each_over(pages, [](const View* view) { return !view->escaped; });
+}
+
 bool readable_by_others(Range pages) {
   return limbo().held.over(pages) || limbo().lingering.over(pages);
 }

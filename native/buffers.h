@@ -30,6 +30,7 @@ struct View {
   bool spanning = false;  // over several claims of a reserve: in no claim's list
   bool lingering = false;
   bool held = false;
+  bool escaped = false;  // held, and known to be shown by an ArrayBuffer that nobody can detach
   bool swept = false;
   bool finalized = false;
 };
@@ -74,6 +75,9 @@ void abandon(Claim& claim);
 bool held(Range pages);
 // What waited for a view over these bytes, or has just been cut off from what waits, goes on.
 void settle(Claims& claims, Range bytes);
+// True when an ArrayBuffer that nobody can detach is known to show some of them: one whose own was
+// collected a moment ago mostly has none.
+bool shown_by_others(Range pages);
 // True when native code may still be reading them, through a view that is held or lingers.
 bool readable_by_others(Range pages);
 // True when an ArrayBuffer that nobody can detach any more may show some of these pages: they must
