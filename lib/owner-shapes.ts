@@ -1,6 +1,7 @@
 // What the shape of plain memory says: its place, its alignment, what lies beside it. All of these
-// are guesses but for the stack that a thread's stack pointer lies in. Pure.
+// are guesses but for a stack with its guard that a thread's stack pointer lies in. Pure.
 import type { Draft } from './owner-draft.js';
+import { isV8Library } from './owner-names.js';
 import { EXECUTE, NAME, READ, WRITE, rowAt } from './survey.js';
 
 const KiB = 2 ** 10;
@@ -11,6 +12,8 @@ const RW = READ | WRITE;
 /** Guards are a few pages; that of a stack may be larger. */
 const MOST_GUARD = 64 * KiB;
 const MOST_STACK_GUARD = MiB;
+/** More than that is memory in which somebody placed a stack. */
+const MOST_STACK = GiB;
 
 const isPlain = (draft: Draft, row: number): boolean => draft.isOpen(row) && !draft.isShared(row);
 const isReserved = (draft: Draft, row: number): boolean =>
@@ -18,21 +21,38 @@ const isReserved = (draft: Draft, row: number): boolean =>
 const isData = (draft: Draft, row: number): boolean =>
   isPlain(draft, row) && draft.access(row) === RW;
 
-/** Pairs of a thread's number and an address in its stack, 0 where that is not known. */
-export function markStacks(draft: Draft, threads: Float64Array): void {
+/** Open memory that stack pointers are in, by row: the thread whose it is, -1 where several are. */
+function stacksOf(draft: Draft, threads: Float64Array): Map<number, number> {
+  const found = new Map<number, number>();
   for (let i = 0; i < threads.length; i += 2) {
     const [thread = 0, pointer = 0] = threads.subarray(i, i + 2);
     const row = pointer === 0 ? -1 : rowAt(draft.survey, pointer);
-    if (row < 0 || !isData(draft, row)) continue;
-    draft.know(row, 'thread-stack', thread);
+    if (row < 0 || !isData(draft, row) || draft.length(row) > MOST_STACK) continue;
+    found.set(row, found.has(row) ? -1 : thread);
+  }
+  return found;
+}
+
+/**
+ * A stack begins at its guard: where there is none, a fiber or a signal handler may be running on a
+ * piece of other memory. `threads`: pairs of a number and an address in its stack, 0 if not known.
+ */
+export function markStacks(draft: Draft, threads: Float64Array): void {
+  for (const [row, thread] of stacksOf(draft, threads)) {
     const below = row - 1;
-    const isGuard = draft.follows(row) && isReserved(draft, below);
-    if (isGuard && draft.length(below) <= MOST_STACK_GUARD) draft.know(below, 'guard', thread);
+    if (thread < 0 || !draft.follows(row) || !isReserved(draft, below)) continue;
+    if (draft.length(below) > MOST_STACK_GUARD) continue;
+    draft.know(row, 'thread-stack', thread);
+    draft.know(below, 'guard', thread);
   }
 }
 
-/** A page without access, then writable memory: a stack of a thread that ran, or that has ended. */
-export function guessStacks(draft: Draft): void {
+/**
+ * Memory with a stack pointer in it that nothing else explains; and a page without access, then
+ * writable memory: a stack of a thread that ran, or that has ended.
+ */
+export function guessStacks(draft: Draft, threads: Float64Array): void {
+  for (const [row, thread] of stacksOf(draft, threads)) draft.guess(row, 'thread-stack', thread);
   for (let row = 1; row < draft.count; row++) {
     if (!draft.follows(row) || !isData(draft, row) || !isReserved(draft, row - 1)) continue;
     const length = draft.length(row);
@@ -101,6 +121,14 @@ export function guessCode(draft: Draft): void {
   }
 }
 
+/** The code of a file that has V8 inside. */
+function isBuiltins(draft: Draft, row: number): boolean {
+  if ((draft.access(row) & EXECUTE) === 0) return false;
+  const name = draft.survey.names[draft.cell(row, NAME)];
+  const kind = draft.kind(row);
+  return kind === 'executable' || (kind === 'library' && name !== undefined && isV8Library(name));
+}
+
 //   | rw- | --- | rwx compiled | --- free | r-x the program's own builtins, again | --- |
 //   start                                                        start + a power of two
 function guessCodeAt(draft: Draft, first: number): number {
@@ -114,19 +142,20 @@ function guessCodeAt(draft: Draft, first: number): number {
   let reach = draft.end(first);
   let builtins = false;
   for (let row = first + 1; draft.follows(row) && draft.end(row) - start <= MOST_CODE; row++) {
+    const again = isBuiltins(draft, row);
+    if (!isPlain(draft, row) && !again) break;
     const runs = (draft.access(row) & EXECUTE) !== 0;
-    if (!isPlain(draft, row) && !runs) break;
     // What follows upon it may be another reservation altogether.
     const isRest = isReserved(draft, row) && draft.length(row) >= LEAST_RESERVATION;
     if (!runs && !(isRest && reach - start < LEAST_RESERVATION)) continue;
-    builtins ||= runs && !draft.isOpen(row);
+    builtins ||= again;
     last = row;
     reach = draft.end(row);
   }
   const length = powerAtLeast(reach - start);
   if (length < LEAST_RESERVATION) return first;
   for (let row = head; row < draft.count && draft.end(row) <= start + length; row++) {
-    if (row > last && !isPlain(draft, row)) break;
+    if (row > last && !(draft.follows(row) && isPlain(draft, row))) break;
     if (builtins) draft.know(row, 'v8-code');
     else draft.guess(row, 'v8-code');
     last = Math.max(last, row);

@@ -2,7 +2,7 @@
 import { Draft, type OwnerKind } from './owner-draft.js';
 import { hasV8, kindOfName, shortName } from './owner-names.js';
 import * as shapes from './owner-shapes.js';
-import { EXECUTE, HOLDER, HOLDERS, NAME, type Survey } from './survey.js';
+import { DEVICE, EXECUTE, HOLDER, HOLDERS, NAME, type Survey, isDiskless } from './survey.js';
 
 /** What is known of a process beside its regions. */
 export interface ProcessFacts {
@@ -36,7 +36,7 @@ export function classify(survey: Survey, { program, threads }: ProcessFacts): Dr
     shapes.guessCages(draft);
     shapes.guessHeap(draft);
   }
-  shapes.guessStacks(draft);
+  shapes.guessStacks(draft, threads);
   shapes.guessGuards(draft);
   return draft;
 }
@@ -45,12 +45,19 @@ function kindsOfNames(draft: Draft, program: string | undefined): readonly Owner
   const { names } = draft.survey;
   if (names.length === 0) return [];
   const hasCode = new Uint8Array(names.length);
+  const onDisk = new Uint8Array(names.length);
   for (let row = 0; row < draft.count; row++) {
     const name = draft.cell(row, NAME);
-    if (name >= 0 && (draft.access(row) & EXECUTE) !== 0) hasCode[name] = 1;
+    if (name < 0) continue;
+    if ((draft.access(row) & EXECUTE) !== 0) hasCode[name] = 1;
+    if (!isDiskless(draft.cell(row, DEVICE))) onDisk[name] = 1;
   }
   return names.map((name, index) =>
-    kindOfName(name, { hasCode: hasCode[index] === 1, isProgram: name === program }),
+    kindOfName(name, {
+      hasCode: hasCode[index] === 1,
+      isProgram: name === program,
+      isDiskless: onDisk[index] === 0,
+    }),
   );
 }
 

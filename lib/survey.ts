@@ -38,6 +38,9 @@ const MINORS = 2 ** 20;
 export const deviceText = (device: number): string =>
   `${String(Math.floor(device / MINORS))}:${String(device % MINORS)}`;
 
+/** The number of a device that no disk is behind begins with 0. */
+export const isDiskless = (device: number): boolean => device < MINORS;
+
 export const countOf = ({ rows }: Survey): number => rows.length / COLUMNS;
 
 /** The row that holds `address`, or -1. */

@@ -58,14 +58,42 @@ describe('names', () => {
     ['/dev/zero', 'rw-', 'file zero'],
     ['/data/data.bin', 'r--', 'file data.bin'],
     ['/data/data.bin (deleted)', 'r--', 'file data.bin'],
-    ['/data/addon.node', 'r--', 'library addon.node'],
-    ['/usr/lib/libx.so.6.0.30', 'r--', 'library libx.so.6.0.30'],
-    ['/usr/lib/gconv.so-modules', 'r--', 'file gconv.so-modules'],
+    ['/memfd:a\nb (deleted)', 'rw-s', 'shared-memory memfd:a\nb'],
+    ['/drm mm object (deleted)', 'rw-s', 'shared-memory drm mm object'],
+    ['/i915 (deleted)', 'rw-s', 'shared-memory i915'],
+    ['/usr/lib/libx.so.6.0.30', 'r-x', 'library libx.so.6.0.30'],
+    ['/data/data.so', 'rw-s', 'file data.so'],
+    ['/data/data.node', 'r--', 'file data.node'],
     ['/data/plugin', 'r-x', 'library plugin'],
     [NODE, 'r--', 'executable node'],
   ])('%s %s', (name, mode, expected) => {
     expect(told([{ start: TOP, end: TOP + KiB, mode, name }])).toEqual([expected]);
   });
+
+  it.each([
+    '/SYSVnotes.txt',
+    '/SYSVnotes.txt (deleted)',
+    '/SYSV00000000',
+    '/SYSV000000001 (deleted)',
+    '/memfd:x',
+    '/i915x (deleted)',
+    '/i915',
+    '/drm mm objects (deleted)',
+    '/anon_hugepages',
+  ])('a file in the root folder is a file: %s', (name) => {
+    expect(told([{ start: TOP, end: TOP + KiB, mode: 'rw-s', name }])).toEqual([
+      `file ${shortName(name)}`,
+    ]);
+  });
+
+  it.each(['/SYSV00000000 (deleted)', '/memfd:x (deleted)', '/anon_hugepage (deleted)'])(
+    'what the kernel makes is on no disk: %s',
+    (name) => {
+      const row = { start: TOP, end: TOP + KiB, mode: 'rw-s', name };
+      expect(told([{ ...row, device: 8 * 2 ** 20 + 1 }])).toEqual([`file ${shortName(name)}`]);
+      expect(told([{ ...row, device: 2 ** 20 - 1 }])).not.toContain(`file ${shortName(name)}`);
+    },
+  );
 
   it('a file is a library in all its parts when one of them is code', () => {
     const parts = beside(TOP, [KiB, 'r--', '/x/plugin'], [KiB, 'r-x', '/x/plugin']);
@@ -107,6 +135,39 @@ describe('stacks', () => {
       'guard guard of thread stack 7',
       'thread-stack thread stack 7',
     ]);
+  });
+
+  it('are guesses where a pointer is in memory without a guard: a fiber, a handler of signals', () => {
+    const threads = [7, TOP + 100 * MiB];
+    const heap = [256 * MiB, 'rw-'] as const;
+    const guess = 'thread-stack? thread stack 7';
+    expect(told(beside(TOP, [...heap]), { threads })).toEqual([guess]);
+    expect(told(beside(TOP - KiB, [KiB, 'r--'], [...heap]), { threads })[1]).toBe(guess);
+    expect(told(beside(TOP - 2 * MiB, [2 * MiB, '---'], [...heap]), { threads })[1]).toBe(guess);
+    const [guard, data] = beside(TOP - 2 * KiB, [KiB, '---'], [...heap]) as [Row, Row];
+    const apart = { ...data, start: TOP, end: TOP + 256 * MiB };
+    expect(told([guard, apart], { threads })).toEqual(['guard? guard', guess]);
+  });
+
+  it('are no larger than 1 GiB', () => {
+    const threads = [7, TOP + 2 * GiB];
+    expect(told(beside(TOP - KiB, [KiB, '---'], [4 * GiB, 'rw-']), { threads })).toEqual([
+      'guard? guard',
+      'anonymous anonymous',
+    ]);
+  });
+
+  it('are nobody’s where the pointers of several threads are in one piece', () => {
+    const threads = [7, TOP + MiB, 8, TOP + 2 * MiB, 9, TOP + 3 * MiB];
+    expect(told(stack, { threads })).toEqual(['guard? guard', 'thread-stack? thread stack']);
+  });
+
+  it('do not make other memory that a pointer is in theirs', () => {
+    const bss = beside(TOP, [KiB, 'r-x', LIBC], [KiB, 'rw-', LIBC], [64 * KiB, 'rw-']);
+    expect(told(bss, { threads: [7, TOP + 2 * KiB + 100] })[2]).toBe('library? libc.so.6 (bss)');
+    const base = Math.ceil(TOP / (64 * MiB)) * 64 * MiB;
+    const arena = beside(base, [MiB, 'rw-'], [63 * MiB, '---']);
+    expect(told(arena, { threads: [7, base + 100] })[0]).toBe('libc-arena? malloc arena');
   });
 
   it('are guesses by their guard where no pointer is known, or it is elsewhere', () => {
@@ -222,6 +283,39 @@ describe('V8', () => {
     expect(new Set(told(without))).toEqual(new Set(['v8-code? V8 code range']));
     const open = beside(TOP, [500 * MiB, 'rwx'], [2 * MiB, 'r-x', NODE], [10 * MiB, 'rwx']);
     expect(new Set(told(open))).toEqual(new Set([code]));
+  });
+
+  it('has the builtins of libnode in its code range, where that is what has V8', () => {
+    const libnode = '/usr/lib/libnode.so.115';
+    const rows = beside(TOP, [500 * MiB, 'rwx'], [2 * MiB, 'r-x', libnode], [10 * MiB, 'rwx']);
+    expect(new Set(told(rows, { program: '/usr/bin/other' }))).toEqual(
+      new Set(['v8-code V8 code range']),
+    );
+  });
+
+  it('is not certain of code that lies beside a file, and that file stays what it is', () => {
+    const guess = 'v8-code? V8 code range';
+    const library = beside(TOP, [40 * MiB, 'rwx'], [MiB, 'r-x', '/x/libold.so'], [MiB, 'rw-']);
+    expect(told(library)).toEqual([guess, 'library libold.so', 'anonymous anonymous']);
+    const [code, file] = library as [Row, Row];
+    const held = (holder: number) => told([code, { ...file, name: '/x/libnode.so', holder }]);
+    expect(held(1)).toEqual([guess, 'mapping libnode.so']);
+    expect(held(3)).toEqual([guess, 'retired retired']);
+  });
+
+  it('ends its code range where nothing is mapped', () => {
+    const [code, builtins, other] = beside(
+      TOP,
+      [40 * MiB, 'rwx'],
+      [MiB, 'r-x', NODE],
+      [MiB, 'rw-'],
+    ) as [Row, Row, Row];
+    const apart = { ...other, start: other.start + KiB, end: other.end + KiB };
+    expect(told([code, builtins, apart])).toEqual([
+      'v8-code V8 code range',
+      'v8-code V8 code range',
+      'anonymous anonymous',
+    ]);
   });
 
   it('has no code range in a little memory that can be executed', () => {

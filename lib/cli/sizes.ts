@@ -14,10 +14,13 @@ export function humanSize(bytes: number): string {
   return `${value.toFixed(digits)} ${UNITS[unit] ?? ''}`;
 }
 
-/** A file may be called anything: what would steer the terminal is shown as a number. */
+/** What steers a terminal, changes the order of letters, or is not to be seen. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
+/** A file may be called anything: what is no letter for the eye is shown as a number. */
 export const printable = (text: string): string =>
-  text.replace(
-    // eslint-disable-next-line no-control-regex -- these are what it is about
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
+  text.replace(UNPRINTABLE, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    const hex = code.toString(16).padStart(2, '0');
+    return code < 0x100 ? `\\x${hex}` : `\\u{${hex}}`;
+  });

@@ -10,6 +10,8 @@ export interface Row {
   readonly name?: string;
   readonly offset?: number;
   readonly inode?: number;
+  /** Major and minor number in one: of no disk, if it is not said. */
+  readonly device?: number;
   /** What memmap holds: 1 a mapping, 2 a reservation, 3 a retired range. */
   readonly holder?: number;
 }
@@ -23,10 +25,10 @@ const bitsOf = (mode: string): number =>
 export function surveyOf(list: readonly Row[]): Survey {
   const names: string[] = [];
   const rows = new Float64Array(list.length * COLUMNS);
-  list.forEach(({ start, end, mode, name, offset = 0, inode = 0, holder = 0 }, row) => {
+  list.forEach(({ start, end, mode, name, offset = 0, inode = 0, device = 0, holder = 0 }, row) => {
     if (name !== undefined && !names.includes(name)) names.push(name);
     const index = name === undefined ? -1 : names.indexOf(name);
-    rows.set([start, end, bitsOf(mode), offset, inode, 0, index, holder, -1], row * COLUMNS);
+    rows.set([start, end, bitsOf(mode), offset, inode, device, index, holder, -1], row * COLUMNS);
   });
   return { rows, names };
 }

@@ -63,12 +63,15 @@ test('shared memory of every kind, files and deleted files', () =>
     const gone = scratch(3 * PAGE);
     const odd = join(folder, 'a new\\nline and a \\\\ backslash');
     fs.writeFileSync(odd, 'x');
+    // No code is in it, whatever its name says.
+    const data = join(folder, 'data.so');
+    fs.writeFileSync(data, 'x');
     const child = await python([
       'import mmap, os, ctypes',
       'keep = [mmap.mmap(-1, ' + 5 * PAGE + ')]',
       'libc = ctypes.CDLL(None)',
       'fd = os.memfd_create("named"); os.ftruncate(fd, ' + 6 * PAGE + '); keep.append(mmap.mmap(fd, 0))',
-      'for name in ' + JSON.stringify([path, gone, odd]) + ': keep.append(mmap.mmap(os.open(name, os.O_RDONLY), 0, access=mmap.ACCESS_READ))',
+      'for name in ' + JSON.stringify([path, gone, odd, data]) + ': keep.append(mmap.mmap(os.open(name, os.O_RDONLY), 0, access=mmap.ACCESS_READ))',
       'os.unlink(' + JSON.stringify(gone) + ')',
       'shm = libc.shmget(0, ' + 7 * PAGE + ', 0o1600); libc.shmat.restype = ctypes.c_void_p; at = libc.shmat(shm, None, 0); libc.shmctl(shm, 0, None)',
       'keep.append(mmap.mmap(-1, ' + 9 * PAGE + ', flags=mmap.MAP_PRIVATE))',
@@ -83,6 +86,7 @@ test('shared memory of every kind, files and deleted files', () =>
     assert.deepEqual(shown((row) => row.path === path), [['file', name(path), 3, true, 'read', true]]);
     assert.deepEqual(shown((row) => row.path === gone + ' (deleted)'), [['file', name(gone), 3, true, 'read', true]]);
     assert.deepEqual(shown((row) => row.path === odd), [['file', name(odd), 1, true, 'read', true]]);
+    assert.deepEqual(shown((row) => row.path === data), [['file', 'data.so', 1, true, 'read', true]]);
     assert.equal(rows.find((row) => row.path === path).inode, fs.statSync(path).ino);
     await end(child);
   `));
