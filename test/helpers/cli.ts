@@ -53,7 +53,15 @@ export function memmapOnTerminal(
     ['-c', ON_A_TERMINAL, String(columns), ...program],
     {
       encoding: 'utf8',
-      env: { ...process.env, TERM: 'xterm', NO_COLOR: undefined, FORCE_COLOR: undefined, ...env },
+      // Node knows better than TERM what the terminals of continuous integration can show.
+      env: {
+        ...process.env,
+        TERM: 'xterm',
+        CI: undefined,
+        NO_COLOR: undefined,
+        FORCE_COLOR: undefined,
+        ...env,
+      },
     },
   );
   return { code: status, signal, stdout: stdout.replaceAll('\r\n', '\n'), stderr };
