@@ -156,9 +156,10 @@ test.each(['returns', 'is terminated', 'throws'])(
       if (workerData.how === 'throws') throw new Error('on purpose');
     \`, { path: scratch(PAGE), how: ${JSON.stringify(how)} });
     worker.ended.catch(() => undefined);
+    const exited = new Promise((resolve) => worker.on('exit', resolve));
     worker.on('error', (error) => assert.equal(error.message, 'on purpose'));
     const [addresses] = await once(worker, 'message');
-    if (${JSON.stringify(how)} === 'is terminated') await worker.terminate(); else await worker.ended.catch(() => once(worker, 'exit'));
+    if (${JSON.stringify(how)} === 'is terminated') await worker.terminate(); else await exited;
     assert.equal(showsFile(join(folder, 'scratch-0')), false);
     for (const address of addresses) assert.ok(isGone(address - BigInt(2 * PAGE), 1028 * PAGE), inRange(address, 1024 * PAGE).map(({ mode }) => mode).join());
     // What may still be read by native code is all that is left: a few pages.
