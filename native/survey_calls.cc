@@ -1,5 +1,6 @@
 // The exports that look at a process: packed rows of numbers, so that a listing of thousands of
 // regions is one value and not thousands of objects.
+#include <algorithm>
 #include <string_view>
 #include <unordered_map>
 
@@ -67,8 +68,13 @@ class Rows {
   explicit Rows(std::vector<Held> held) : held_(std::move(held)) {}
 
   void add(const sys::NamedRegion& named) {
+    // One that grows over its neighbour while it is listed is listed again, from its beginning.
+    Range range = named.region.range;
+    range.begin = std::max(range.begin, end_);
+    if (range.begin >= range.end) return;
+    end_ = range.end;
     const double name = name_of({named.name, named.name_length});
-    split(named.region.range, [&](const Held& held) {
+    split(range, [&](const Held& held) {
       double row[kColumns];
       write_row(row, named, held);
       row[6] = name;
@@ -108,6 +114,7 @@ class Rows {
   }
 
   std::vector<Held> held_;
+  uintptr_t end_ = 0;
   size_t next_ = 0;
   std::vector<double> rows_;
   std::vector<std::string> names_;

@@ -94,7 +94,9 @@ function totals(regions: readonly RegionJson[], paint: Paint): string[] {
   const groups = new Map<OwnerKind, RegionJson[]>();
   for (const region of regions) {
     const { kind } = region.owner;
-    groups.set(kind, [...(groups.get(kind) ?? []), region]);
+    const group = groups.get(kind);
+    if (group === undefined) groups.set(kind, [region]);
+    else group.push(region);
   }
   const row = (name: Cell, group: readonly RegionJson[]): Cell[] => [
     name,

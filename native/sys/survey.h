@@ -23,7 +23,8 @@ struct NamedRegion {
 // Answers false to stop. `name` is gone when it returns.
 using NamedVisitor = bool (*)(void* context, const NamedRegion& region);
 
-// Calls visit(context, region) for every region, ascending.
+// Calls visit(context, region) for every region, ascending. Where another thread maps meanwhile,
+// one may begin before the end of the last: it has grown since.
 Status survey(pid_t pid, NamedVisitor visit, void* context);
 // The same for the one region of this process that holds `address`, if there is one.
 Status survey_at(uintptr_t address, NamedVisitor visit, void* context);
