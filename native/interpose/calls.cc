@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "callers.h"
+#include "huge.h"
 #include "placement.h"
 #include "process.h"
 #include "protection.h"
@@ -26,15 +27,18 @@ long answer(long result) {
   return -1;
 }
 
-// The pages that hold a byte of it; empty where there are none.
-Range pages_of(const Header* header, uintptr_t address, size_t length) {
+// The pages of that size that hold a byte of it; empty where there are none.
+Range pages_of(size_t page, uintptr_t address, size_t length) {
   Range bytes;
   Range pages;
-  if (length == 0 || !make_range(address, length, &bytes) ||
-      !outward(bytes, header->page_size, &pages)) {
+  if (length == 0 || !make_range(address, length, &bytes) || !outward(bytes, page, &pages)) {
     return {};
   }
   return pages;
+}
+
+Range pages_of(const Header* header, uintptr_t address, size_t length) {
+  return pages_of(header->page_size, address, length);
 }
 
 Verdict judge(Header* header, const protection::Attempt& attempt) {
@@ -51,9 +55,11 @@ void book(Range range, const void* caller, Verdict verdict) {
   }
 }
 
-long map(Header* header, const placement::Request& request, const void* caller) {
+long map(Header* header, placement::Request request, const void* caller) {
   const bool replaces = (request.flags & MAP_FIXED) != 0 && (request.flags & kNoReplace) == 0;
-  const Range asked = replaces ? pages_of(header, request.address, request.length) : Range{};
+  const size_t huge = huge::page_of(request.flags, request.fd);
+  request.page = huge == 0 ? header->page_size : huge;
+  const Range asked = replaces ? pages_of(request.page, request.address, request.length) : Range{};
   Verdict verdict = judge(header, {Call::kMmap, asked, caller});
   long result = -EPERM;
   if (verdict != Verdict::kRefused) {
@@ -61,7 +67,8 @@ long map(Header* header, const placement::Request& request, const void* caller) 
     result = placement::map(header, request, &placed);
     if (placed) verdict = Verdict::kPlaced;
     if (!raw::failed(result)) {
-      book(pages_of(header, static_cast<uintptr_t>(result), request.length), caller, verdict);
+      const auto at = static_cast<uintptr_t>(result);
+      book(pages_of(request.page, at, request.length), caller, verdict);
     }
   }
   trace::Entry entry{Call::kMmap, verdict, request.address, request.length, result};

@@ -94,15 +94,17 @@ void refill(Range range) {
   if (plug(range)) give(range);
 }
 
-Range pages_of(uintptr_t address, size_t length) {
+Range pages_of(uintptr_t address, size_t length, size_t unit) {
   Range bytes;
   Range pages;
-  if (page == 0 || address % page != 0 || length == 0 || !make_range(address, length, &bytes) ||
-      !outward(bytes, page, &pages)) {
+  if (unit == 0 || address % unit != 0 || length == 0 || !make_range(address, length, &bytes) ||
+      !outward(bytes, unit, &pages)) {
     return {};
   }
   return pages;
 }
+
+Range pages_of(uintptr_t address, size_t length) { return pages_of(address, length, page); }
 
 void say_without(size_t length, uintptr_t base, long error) {
   Line line;
@@ -184,8 +186,10 @@ long map_placed(Header* header, const Request& request, size_t length, bool* pla
 }  // namespace
 
 long map(Header* header, const Request& request, bool* placed) {
-  const bool anywhere = request.address == 0 && (request.flags & kElsewhere) == 0;
-  const Range asked = pages_of(anywhere ? page : request.address, request.length);
+  // Huge pages, of a file as well, are left to the kernel.
+  const bool anywhere =
+      request.address == 0 && (request.flags & kElsewhere) == 0 && request.page == page;
+  const Range asked = pages_of(anywhere ? page : request.address, request.length, request.page);
   if (anywhere && !arena.empty() && !asked.empty()) {
     return map_placed(header, request, asked.size(), placed);
   }

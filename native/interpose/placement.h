@@ -22,6 +22,7 @@ struct Request {
   int flags;
   int fd;
   uint64_t offset;
+  size_t page = 0;  // what the kernel rounds the length up to: a huge page, or an ordinary one
 };
 long map(Header* header, const Request& request, bool* placed);
 long unmap(uintptr_t address, size_t length, bool* placed);
