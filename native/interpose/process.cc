@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "identity.h"
 #include "placement.h"
 #include "protection.h"
 #include "say.h"
@@ -27,6 +28,7 @@ struct Here {
 Here* here = nullptr;
 bool wiped = false;
 uint32_t pid = 0;
+Identity self;
 
 enum class State : uint32_t { kUnknown, kStarting, kRecorded, kPassive };
 std::atomic<State> state{State::kUnknown};
@@ -49,23 +51,29 @@ const char* path_of_table() {
   return nullptr;
 }
 
-// path + "." + number, or false: too long.
-bool name_for(const char* base, uint64_t number, char* to) {
+// Appends "." and a number to a path of that length. False: too long.
+bool append_number(uint64_t number, char* to, size_t* length) {
   char digits[24];
   size_t count = 0;
   do {
     digits[count++] = static_cast<char>('0' + number % 10);
     number /= 10;
   } while (number != 0);
+  if (*length + count + 2 > kPathSize) return false;
+  to[(*length)++] = '.';
+  while (count > 0) to[(*length)++] = digits[--count];
+  to[*length] = '\0';
+  return true;
+}
+
+// base.PID, or base.PID.turn from the second on. False: too long.
+bool name_for(const char* base, uint64_t turn, char* to) {
   size_t length = 0;
   for (; base[length] != '\0'; ++length) {
-    if (length + count + 2 > kPathSize) return false;
+    if (length + 1 >= kPathSize) return false;
     to[length] = base[length];
   }
-  to[length++] = '.';
-  while (count > 0) to[length++] = digits[--count];
-  to[length] = '\0';
-  return true;
+  return append_number(pid, to, &length) && (turn == 1 || append_number(turn, to, &length));
 }
 
 size_t size_for(uint64_t capacity) { return kRecords + capacity * sizeof(Record); }
@@ -106,15 +114,33 @@ Header* map_table(const char* name, bool create, const Header* like) {
   return found;
 }
 
+bool exists(const char* name) {
+  const long fd = raw::open(name, O_RDONLY);
+  if (raw::failed(fd)) return false;
+  raw::close(fd);
+  return true;
+}
+
+// Whether it is the table of this very process, from before an execve.
+bool is_own(const Header& found) {
+  return found.pid.load() == pid && found.born == self.born &&
+         found.pid_namespace == self.pid_namespace;
+}
+
 // A child of the program that is recorded: a table of its own where that was asked for.
 Header* table_of_child(const char* base, const Header* root) {
-  if (root->children == 0 || !name_for(base, pid, path)) return nullptr;
-  if (Header* made = map_table(path, true, root)) return made;
-  // The same process after an execve.
-  Header* own = map_table(path, false, nullptr);
-  if (own != nullptr && own->pid.load() == pid) return own;
-  if (own != nullptr) {
-    raw::munmap(reinterpret_cast<uintptr_t>(own), size_for(own->capacity));
+  if (root->children == 0) return nullptr;
+  constexpr uint64_t kMostOfOneNumber = 1000;
+  for (uint64_t turn = 1; turn <= kMostOfOneNumber; ++turn) {
+    if (!name_for(base, turn, path)) return nullptr;
+    if (Header* made = map_table(path, true, root)) return made;
+    // Somebody of that number has one: this process, or another in another PID namespace, which
+    // may be about to make it.
+    Header* found = map_table(path, false, nullptr);
+    if (found == nullptr && !exists(path)) return nullptr;
+    if (found == nullptr) continue;
+    if (is_own(*found)) return found;
+    raw::munmap(reinterpret_cast<uintptr_t>(found), size_for(found->capacity));
   }
   return nullptr;
 }
@@ -130,7 +156,7 @@ Header* open_table() {
     return nullptr;
   }
   uint32_t unclaimed = 0;
-  if (root->pid.compare_exchange_strong(unclaimed, pid) || unclaimed == pid) {
+  if (root->pid.compare_exchange_strong(unclaimed, pid) || is_own(*root)) {
     size_t length = 0;
     for (; name[length] != '\0' && length + 1 < kPathSize; ++length) path[length] = name[length];
     path[length] = '\0';
@@ -151,6 +177,7 @@ bool prepare_fork(size_t page) {
 
 bool start() {
   pid = raw::getpid();
+  self = identity();
   header = open_table();
   if (header == nullptr || !prepare_fork(header->page_size)) return false;
   header->images += 1;
@@ -159,6 +186,8 @@ bool start() {
   header->started_realtime = raw::now(CLOCK_REALTIME);
   header->ended_monotonic = 0;
   header->pid = pid;
+  header->born = self.born;
+  header->pid_namespace = self.pid_namespace;
   protection::prepare(*header);
   placement::prepare(*header);
   snapshot::take(path, ".start");
