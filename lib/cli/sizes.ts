@@ -14,10 +14,10 @@ export function humanSize(bytes: number): string {
   return `${value.toFixed(digits)} ${UNITS[unit] ?? ''}`;
 }
 
-/** A file may be called anything: what would steer the terminal is shown as a number. */
+/** A file may be called anything: what would steer the terminal, or hide or turn around letters, is shown as a number. */
 export const printable = (text: string): string =>
   text.replace(
     // eslint-disable-next-line no-control-regex -- these are what it is about
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g,
+    /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
   );
