@@ -243,6 +243,7 @@ describe('a wrong command line', () => {
     [['--protect', 'maybe', 'true'], /--protect is one of off, report, refuse/],
     [['--events', '0', 'true'], /--events is a whole number/],
     [['--events', '1e6', 'true'], /--events is a whole number/],
+    [['--events', '10000001', 'true'], /--events is a whole number from 1 to 10000000/],
     [['--events', '99999999999', 'true'], /--events is a whole number/],
     [['--base', '12345', 'true'], /--base is an address/],
     [['--base', '0x1000000000000000', 'true'], /--base is an address/],
