@@ -130,8 +130,11 @@ long remap(Header* header, const placement::Move& move, const void* caller) {
 long protect(Header* header, uintptr_t address, size_t length, int protection, const void* caller) {
   const Range range = pages_of(header, address, length);
   const Verdict verdict = judge(header, {Call::kMprotect, range, caller});
-  const long result =
-      verdict == Verdict::kRefused ? -EPERM : raw::mprotect(address, length, protection);
+  long result = -EPERM;
+  if (verdict != Verdict::kRefused) {
+    const bool free = placement::is_free(header, address, length);
+    result = free ? -ENOMEM : raw::mprotect(address, length, protection);
+  }
   trace::Entry entry{Call::kMprotect, verdict, address, length, result};
   entry.protection = protection;
   trace::append(header, entry, caller, 0);
@@ -149,7 +152,9 @@ bool destroys(int advice) {
 long advise(Header* header, uintptr_t address, size_t length, int advice, const void* caller) {
   const Range range = destroys(advice) ? pages_of(header, address, length) : Range{};
   const Verdict verdict = judge(header, {Call::kMadvise, range, caller});
-  const long result = verdict == Verdict::kRefused ? -EPERM : raw::madvise(address, length, advice);
+  long result = verdict == Verdict::kRefused ? -EPERM : raw::madvise(address, length, advice);
+  // As the kernel does with holes: what is mapped is advised, and then it says so.
+  if (!raw::failed(result) && placement::is_free(header, address, length)) result = -ENOMEM;
   trace::Entry entry{Call::kMadvise, verdict, address, length, result};
   entry.protection = advice;
   trace::append(header, entry, caller, 0);

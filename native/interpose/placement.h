@@ -26,6 +26,8 @@ struct Request {
 };
 long map(Header* header, const Request& request, bool* placed);
 long unmap(uintptr_t address, size_t length, bool* placed);
+// Whether a part of it is free in the arena: to the program nothing is mapped there.
+[[nodiscard]] bool is_free(Header* header, uintptr_t address, size_t length);
 struct Move {
   uintptr_t address;
   size_t old_length;
