@@ -25,6 +25,7 @@ it('reads no more of a table than is in use', () => {
   );
   head.writeUInt32LE(4711, 64);
   head.writeBigUInt64LE(20n, 128);
+  head.writeBigUInt64LE(8192n, 176);
   writeSync(fd, head, 0, head.length, 0);
   ftruncateSync(fd, tableSize(EVENTS));
   const samples = [1n, 2n].map((at) => ({ at, text: Buffer.from(LINE.repeat(Number(at))) }));

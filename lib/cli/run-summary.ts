@@ -88,7 +88,8 @@ function unseenLines({ head, last }: Life): string[] {
 export function summaryOf(life: Life, how: string): string[] {
   const { table, head, peak } = life;
   const { byLibrary, verdicts, failed, total } = count(life);
-  const lost = head.lost === 0 ? '' : `, ${number(head.lost)} lost (more room: --events)`;
+  const why = table.begun > table.capacity ? 'more room: --events' : 'was the disk full?';
+  const lost = head.lost === 0 ? '' : `, ${number(head.lost)} lost (${why})`;
   const images = table.images > 1 ? `, program ${number(table.images)} of the process` : '';
   const placement = placementLine(life, verdicts.get('placed') ?? 0);
   return [

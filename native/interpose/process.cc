@@ -81,7 +81,8 @@ size_t size_for(uint64_t capacity) { return kRecords + capacity * sizeof(Record)
 bool is_good(const Header& found, uint64_t size) {
   return found.magic == kMagic && found.version == kVersion &&
          found.record_size == sizeof(Record) && found.capacity > 0 &&
-         found.capacity <= (size - kRecords) / sizeof(Record) && found.page_size != 0 &&
+         found.capacity <= (size - kRecords) / sizeof(Record) &&
+         found.ready.load() <= found.capacity && found.page_size != 0 &&
          (found.page_size & (found.page_size - 1)) == 0;
 }
 
