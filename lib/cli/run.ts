@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { pageSize } from '../granularity.js';
 import { tableHead, tableSize } from '../trace-table.js';
 import type { Command } from './command.js';
@@ -77,10 +77,12 @@ interface Run extends Ending {
 async function runWith(table: string, path: string, options: RunOptions): Promise<Run> {
   const LD_PRELOAD = preload(findHelper(), dirname(table), process.env['LD_PRELOAD']);
   const [command, ...args] = options.command;
+  // Whoever is the child of another one does not even look for the table.
+  const only = options.children ? undefined : String(process.pid);
   const child = spawn(path, args, {
     argv0: command,
     stdio: 'inherit',
-    env: { ...process.env, LD_PRELOAD, MEMMAP_RUN: table },
+    env: { ...process.env, LD_PRELOAD, MEMMAP_RUN: table, MEMMAP_RUN_PARENT: only },
   });
   const stopForwarding = forwardSignals(child);
   let sampler: Sampler | undefined;
@@ -166,7 +168,7 @@ async function run(argv: string[]): Promise<number> {
     return target.code;
   }
   checkOutputs(options);
-  const folder = mkdtempSync(join(tmpdir(), 'memmap-run-'));
+  const folder = mkdtempSync(join(resolve(tmpdir()), 'memmap-run-'));
   let ending: Ending;
   try {
     ending = await runIn(folder, target.path, options);

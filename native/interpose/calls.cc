@@ -146,7 +146,7 @@ bool destroys(int advice) {
   constexpr int kDontNeedLocked = 24;  // 5.18
   constexpr int kGuardInstall = 102;   // 6.13
   return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_REMOVE ||
-         advice == kDontNeedLocked || advice == kGuardInstall;
+         advice == MADV_HWPOISON || advice == kDontNeedLocked || advice == kGuardInstall;
 }
 
 long advise(Header* header, uintptr_t address, size_t length, int advice, const void* caller) {

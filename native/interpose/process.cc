@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kWipeOnFork = 18;  // MADV_WIPEONFORK, 4.14
 constexpr const char* kVariable = "MEMMAP_RUN=";
+constexpr const char* kParent = "MEMMAP_RUN_PARENT=";
 constexpr size_t kPathSize = 512;
 
 // Zeroed by the kernel in every forked child, however it was forked: what was held in the parent is
@@ -38,10 +39,11 @@ char path[kPathSize];
 // In the first block that the loader gives every thread: no allocation, no destructor.
 __thread uint32_t cached_thread = 0;
 
-const char* path_of_table() {
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    const char* name = kVariable;
-    const char* at = *variable;
+// Of "NAME=" in the environment; null: there is none.
+const char* value_of(const char* variable) {
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const char* name = variable;
+    const char* at = *entry;
     while (*name != '\0' && *at == *name) {
       ++at;
       ++name;
@@ -49,6 +51,13 @@ const char* path_of_table() {
     if (*name == '\0') return at;
   }
   return nullptr;
+}
+
+// Whether only another process is to be recorded: the child of that parent.
+bool is_unwanted() {
+  const char* const only = value_of(kParent);
+  if (only == nullptr) return false;
+  return number_at(only, only + __builtin_strlen(only)) != raw::getppid();
 }
 
 // Appends "." and a number to a path of that length. False: too long.
@@ -147,8 +156,8 @@ Header* table_of_child(const char* base, const Header* root) {
 }
 
 Header* open_table() {
-  const char* name = path_of_table();
-  if (name == nullptr) return nullptr;
+  const char* name = value_of(kVariable);
+  if (name == nullptr || is_unwanted()) return nullptr;
   Header* root = map_table(name, false, nullptr);
   if (root == nullptr) {
     Line line;

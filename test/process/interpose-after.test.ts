@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { Trace } from '../../lib/index.js';
 import { Scratch } from '../helpers/files';
 import {
@@ -20,6 +20,7 @@ import { itUnless } from '../helpers/refusals';
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
 
+const root = join(__dirname, '..', '..');
 const mapper = join(scratch.folder, 'mapper');
 const missing = unsupported ?? compile(mapperSource, mapper);
 const test = itUnless(missing);
@@ -71,6 +72,27 @@ test('a child’s table that is none is told of, and the rest is there', async (
   expect(result.summary.match(/a child, seen/g)).toHaveLength(1);
 });
 
+test('programs that are not to be recorded say nothing, when the run is long over as well', async () => {
+  const late = scratch.path('late');
+  const source = `rm -rf "$(dirname "$MEMMAP_RUN")"; '${mapper}' once 2> '${late}'; exit 0`;
+  expectGood(await runUnder(['sh', '-c', source]));
+  expect(readFileSync(late, 'utf8')).toBe('');
+  // Who is to be recorded says that he cannot be.
+  expectGood(await runUnder(['sh', '-c', source], { options: ['--children'] }));
+  expect(readFileSync(late, 'utf8')).toMatch(/the trace cannot be opened/);
+});
+
+test('a temporary folder that is said from here on is found from elsewhere', async () => {
+  const path = relative(root, scratch.folder);
+  const result = await runUnder(['sh', '-c', `cd /; '${mapper}' once`], {
+    options: ['--children'],
+    env: { TMPDIR: path },
+  });
+  expectGood(result);
+  expect(result.stderr).not.toContain('cannot be opened');
+  expect(result.summary.match(/a child, seen/g)).toHaveLength(1);
+});
+
 describe('a number of a process that another one had', () => {
   // In a shell that is not recorded: a table bears its number, of a process that was born at another time.
   const forge = scratch.file(`const fs = require('node:fs');
@@ -104,7 +126,9 @@ describe('a number of a process that another one had', () => {
   });
 
   test('and does not write into that of the program', async () => {
-    const result = await traceUnder(scratch, taken('$MEMMAP_RUN'));
+    const result = await traceUnder(scratch, taken('$MEMMAP_RUN'), {
+      options: ['--children'],
+    });
     expectGood(result);
     expect(by(result.trace.events, /mapper$/)).toEqual([]);
     expect(result.summary).not.toContain('program 2 of the process');
