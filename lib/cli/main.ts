@@ -61,7 +61,7 @@ async function dispatch([name, ...argv]: readonly string[]): Promise<number> {
   if (name === '--help' || name === '-h' || name === 'help') return help(argv[0], commands);
   if (name.startsWith('-')) throw new UsageError(`there is no option ${name}`);
   const command = commandNamed(name, commands);
-  if (asksForHelp(argv)) return help(name, commands);
+  if (asksForHelp(command.ownWords?.(argv) ?? argv)) return help(name, commands);
   try {
     return await command.run(argv);
   } catch (error) {

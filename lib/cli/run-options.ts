@@ -76,7 +76,7 @@ function countOf(text: string): number {
 }
 
 /** Where the command begins: behind `--`, or at the first word that belongs to no option. */
-function commandAt(argv: readonly string[]): { options: string[]; command: string[] } {
+export function commandAt(argv: readonly string[]): { options: string[]; command: string[] } {
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? '';
     if (word === '--') return { options: argv.slice(0, at), command: argv.slice(at + 1) };

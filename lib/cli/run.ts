@@ -9,7 +9,7 @@ import { tableHead, tableSize } from '../trace-table.js';
 import type { Command } from './command.js';
 import { findHelper, preload, requirePlatform } from './run-helper.js';
 import { childrenOf, readChild, readLife } from './run-life.js';
-import { type RunOptions, parseRun } from './run-options.js';
+import { type RunOptions, commandAt, parseRun } from './run-options.js';
 import { type Sample, Sampler } from './run-samples.js';
 import { attempt, say } from './run-say.js';
 import { summaryOf } from './run-summary.js';
@@ -184,5 +184,6 @@ export const runCommand: Command = {
   name: 'run',
   summary: 'run a program, and see what it maps',
   help: HELP,
+  ownWords: (argv) => commandAt(argv).options,
   run,
 };
