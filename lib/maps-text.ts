@@ -18,8 +18,11 @@ import {
   WRITE,
 } from './survey.js';
 
-const LINE = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)$/;
+const LINE = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)$/s;
 const LETTERS = { r: READ, w: WRITE, x: EXECUTE, s: SHARED } as const;
+
+/** The kernel writes a newline as a number, and nothing else; not even the backslash. */
+const pathOf = (name: string): string => name.replaceAll('\\012', '\n');
 
 /** Every region of the text, with its owner as far as names and shapes tell; a cut line is none. */
 export function regionsOfText(text: string, program: string | undefined): RegionJson[] {
@@ -43,7 +46,7 @@ export function regionsOfText(text: string, program: string | undefined): Region
     row[OFFSET] = Number(`0x${offset ?? ''}`);
     row[INODE] = Number(inode);
     row[DEVICE] = 0;
-    row[NAME] = numberOf(name);
+    row[NAME] = numberOf(pathOf(name));
     row[HOLDER] = 0;
     row[OWNER] = -1;
   });
@@ -52,13 +55,16 @@ export function regionsOfText(text: string, program: string | undefined): Region
     { program, threads: new Float64Array(0) },
   );
   return found.map(
-    ([, start = '', end = '', mode = '', offset, major = '', minor = '', inode, name], index) => ({
+    (
+      [, start = '', end = '', mode = '', offset, major = '', minor = '', inode, name = ''],
+      index,
+    ) => ({
       start: `0x${start.replace(/^0+(?=.)/, '')}`,
       end: `0x${end.replace(/^0+(?=.)/, '')}`,
       length: (rows[index * COLUMNS + END] ?? 0) - (rows[index * COLUMNS + START] ?? 0),
       protection: mode.slice(0, 3),
       shared: mode.endsWith('s'),
-      ...(name !== undefined && name !== '' && { path: name }),
+      ...(name !== '' && { path: pathOf(name) }),
       offset: Number(`0x${offset ?? ''}`),
       inode: Number(inode),
       device: `${String(parseInt(major, 16))}:${String(parseInt(minor, 16))}`,

@@ -42,7 +42,7 @@ export const tableSize = (events: number): number => RECORDS + events * RECORD_S
 export const headSize = RECORDS;
 export function usedSize(head: Uint8Array): number {
   const table = new TraceTable(head);
-  return tableSize(Math.min(table.begun, table.capacity));
+  return tableSize(Math.min(table.begun, table.ready));
 }
 
 /** The first bytes of a new table; the rest of it is zeros. */
@@ -97,6 +97,8 @@ export class TraceTable {
   readonly end: number;
   /** Records that were begun, whether there was room for them or not. */
   readonly begun: number;
+  /** Records for which the disk had room; more are made ready when they are needed. */
+  readonly ready: number;
   readonly #lost: number;
   readonly #from: readonly [number, number];
 
@@ -132,7 +134,8 @@ export class TraceTable {
     this.unchecked = wide(view, 152);
     const room = Math.floor((bytes.byteLength - RECORDS) / RECORD_SIZE);
     this.begun = wide(view, 128);
-    this.end = Math.min(this.begun, this.capacity, room);
+    this.ready = Math.min(wide(view, 176), this.capacity);
+    this.end = Math.min(this.begun, this.ready, room);
     this.first = Math.min(wide(view, 96), this.end);
     this.libraries = this.#readLibraries(view.getUint32(124, true));
   }

@@ -117,24 +117,32 @@ export interface TraceContext {
   readonly snapshots: Trace['snapshots'];
 }
 
-/** All of a trace but its events. */
-export function headOf(table: TraceTable, context: TraceContext): Omit<Trace, 'events'> {
-  const { explained } = replay(table, table.order());
+/** A trace without what is long: its events, the kernel's lists. */
+export type TraceHead = Omit<Trace, 'events' | 'snapshots'>;
+
+/** `unseen` is what no event explains of the last list. */
+export function headOf(
+  table: TraceTable,
+  { command, durationMs }: Pick<TraceContext, 'command' | 'durationMs'>,
+  unseen: Unseen,
+): TraceHead {
   return {
     version: 1,
     pid: table.pid,
-    command: [...context.command],
+    command: [...command],
     started: new Date(table.started).toISOString(),
-    durationMs: context.durationMs,
+    durationMs,
     pageSize: table.pageSize,
     lost: table.lost,
-    snapshots: context.snapshots,
-    unseen: unexplained(explained, context.snapshots.at(-1)?.regions ?? []),
+    unseen,
   };
 }
 
-/** The same with every event. */
+/** All of it. */
 export function traceOf(table: TraceTable, context: TraceContext): Trace {
-  const events = Array.from(table.order(), (index) => eventOf(table, index));
-  return { ...headOf(table, context), events };
+  const order = table.order();
+  const { explained } = replay(table, order);
+  const unseen = unexplained(explained, context.snapshots.at(-1)?.regions ?? []);
+  const events = Array.from(order, (index) => eventOf(table, index));
+  return { ...headOf(table, context, unseen), snapshots: context.snapshots, events };
 }

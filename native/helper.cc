@@ -24,7 +24,7 @@ Args::Bytes table() {
   if (found == nullptr) return {};
   const auto* header = reinterpret_cast<const interpose::Header*>(found);
   if (header->version != interpose::kVersion) return {};
-  const uint64_t records = std::min(header->next.load(), header->capacity);
+  const uint64_t records = std::min(header->next.load(), header->ready.load());
   return {found, interpose::kRecords + records * sizeof(interpose::Record)};
 }
 

@@ -57,3 +57,12 @@ it('reads every part of a line, and leaves out what is no line', () => {
   ]);
   expect(regionsOfText('', undefined)).toEqual([]);
 });
+
+it('reads names with anything in them', () => {
+  const names = ['/a\rb', '/c\u2028d', '/e\u2029f', '/g h', '/i\\j'];
+  const line = (name: string) => `00400000-00401000 rw-s 00000000 00:05 7      ${name}`;
+  const paths = regionsOfText([...names, '/k\\012l'].map(line).join('\n'), undefined).map(
+    ({ path }) => path,
+  );
+  expect(paths).toEqual([...names, '/k\nl']);
+});

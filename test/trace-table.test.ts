@@ -50,6 +50,7 @@ function makeTable(records: readonly Given[], room = CAPACITY): Uint8Array {
   view.setBigUint64(72, STARTED, true);
   view.setBigUint64(80, 1_700_000_000_000_000_000n, true);
   view.setBigUint64(128, BigInt(records.length), true);
+  view.setBigUint64(176, BigInt(room), true);
   const path = Buffer.from('/usr/lib/libé.so');
   view.setUint32(124, 1, true);
   view.setUint16(1024, path.length, true);

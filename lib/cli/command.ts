@@ -9,6 +9,8 @@ export interface Command {
   readonly summary: string;
   /** What `memmap help NAME` prints: the usage line, then the options. */
   readonly help: string;
+  /** The words that are its own, where others may follow; all of them unless it says so. */
+  ownWords?(argv: readonly string[]): readonly string[];
   /** Its exit code: 0 done, 1 failed. UsageError stands for 2. */
   run(argv: string[]): Promise<number>;
 }

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError, type Command } from './command.js';
 import { endQuietlyOnClosedPipe, print } from './output.js';
+import { printable } from './sizes.js';
 
 type Commands = readonly Command[];
 
@@ -60,7 +61,7 @@ async function dispatch([name, ...argv]: readonly string[]): Promise<number> {
   if (name === '--help' || name === '-h' || name === 'help') return help(argv[0], commands);
   if (name.startsWith('-')) throw new UsageError(`there is no option ${name}`);
   const command = commandNamed(name, commands);
-  if (asksForHelp(argv)) return help(name, commands);
+  if (asksForHelp(command.ownWords?.(argv) ?? argv)) return help(name, commands);
   try {
     return await command.run(argv);
   } catch (error) {
@@ -72,7 +73,7 @@ async function dispatch([name, ...argv]: readonly string[]): Promise<number> {
 /** One clear line; the stack is for those who ask for it. */
 function report(error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`memmap: ${message}\n`);
+  process.stderr.write(`memmap: ${message.split('\n').map(printable).join('\n')}\n`);
   if (error instanceof UsageError) {
     const where = error.command === undefined ? '--help' : `help ${error.command}`;
     process.stderr.write(`Try 'memmap ${where}'.\n`);

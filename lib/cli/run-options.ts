@@ -31,8 +31,8 @@ const PLACING = POLICIES.filter((policy) => policy !== 'kernel');
 const GiB = 2 ** 30;
 const DEFAULT_ARENA = 64 * GiB;
 const DEFAULT_EVENTS = 1_000_000;
-/** More than 2 GiB cannot be read at once. */
-const MOST_EVENTS = 20_000_000;
+/** At the end they are read into memory, 64 bytes each. */
+const MOST_EVENTS = 10_000_000;
 /** User space of x86-64 and arm64 as far as a kernel gives it unasked. */
 const MOST_ADDRESS = 2n ** 47n;
 
@@ -76,7 +76,7 @@ function countOf(text: string): number {
 }
 
 /** Where the command begins: behind `--`, or at the first word that belongs to no option. */
-function commandAt(argv: readonly string[]): { options: string[]; command: string[] } {
+export function commandAt(argv: readonly string[]): { options: string[]; command: string[] } {
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? '';
     if (word === '--') return { options: argv.slice(0, at), command: argv.slice(at + 1) };

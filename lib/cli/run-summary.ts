@@ -1,6 +1,5 @@
 // What `memmap run` says at the end: who called what, what was placed and refused, what was not seen.
 
-import { replay } from '../replay.js';
 import { CALLS, type TraceCall } from '../trace-table.js';
 import type { Life } from './run-life.js';
 
@@ -25,7 +24,7 @@ interface Counts {
   readonly total: number;
 }
 
-function count({ table }: Life, order: Uint32Array): Counts {
+function count({ table, order }: Life): Counts {
   const byLibrary = new Map<string, Map<TraceCall, number>>();
   const verdicts = new Map<string, number>();
   let failed = 0;
@@ -76,10 +75,9 @@ function protectionLine({ table }: Life, verdicts: Counts['verdicts']): string {
   return `calls of others that hit memmap's memory: ${number(hits)} ${word}${rest}`;
 }
 
-function unseenLines({ trace }: Life): string[] {
-  const last = trace.snapshots.at(-1)?.regions ?? [];
+function unseenLines({ head, last }: Life): string[] {
   const total = last.reduce((sum, { length }) => sum + length, 0);
-  const { regions, bytes } = trace.unseen;
+  const { regions, bytes } = head.unseen;
   return [
     `not explained by these calls: ${number(regions)} of ${number(last.length)} regions, ${bytesText(bytes)} of ${bytesText(total)} that the kernel listed last`,
     '  (the helper cannot see libc itself: malloc, thread stacks, dlopen; system calls made directly; what came before it)',
@@ -88,15 +86,14 @@ function unseenLines({ trace }: Life): string[] {
 
 /** Lines for stderr. */
 export function summaryOf(life: Life, how: string): string[] {
-  const { table, trace } = life;
-  const order = table.order();
-  const { byLibrary, verdicts, failed, total } = count(life, order);
-  const { peak } = replay(table, order);
-  const lost = trace.lost === 0 ? '' : `, ${number(trace.lost)} lost (more room: --events)`;
+  const { table, head, peak } = life;
+  const { byLibrary, verdicts, failed, total } = count(life);
+  const why = table.begun > table.capacity ? 'more room: --events' : 'was the disk full?';
+  const lost = head.lost === 0 ? '' : `, ${number(head.lost)} lost (${why})`;
   const images = table.images > 1 ? `, program ${number(table.images)} of the process` : '';
   const placement = placementLine(life, verdicts.get('placed') ?? 0);
   return [
-    `${trace.command.join(' ')}: ${how} after ${Math.round(trace.durationMs)} ms, process ${trace.pid}${images}`,
+    `${head.command.join(' ')}: ${how} after ${Math.round(head.durationMs)} ms, process ${head.pid}${images}`,
     `${number(total)} calls, ${number(failed)} of them failed${lost}`,
     ...libraryLines(byLibrary),
     `most that they held at once: ${bytesText(peak)} of address space`,

@@ -3,17 +3,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { pageSize } from '../granularity.js';
 import { tableHead, tableSize } from '../trace-table.js';
 import type { Command } from './command.js';
 import { findHelper, preload, requirePlatform } from './run-helper.js';
-import { type Life, readChildren, readLife } from './run-life.js';
-import { type RunOptions, parseRun } from './run-options.js';
-import { Sampler } from './run-samples.js';
+import { childrenOf, readChild, readLife } from './run-life.js';
+import { type RunOptions, commandAt, parseRun } from './run-options.js';
+import { type Sample, Sampler } from './run-samples.js';
+import { attempt, say } from './run-say.js';
 import { summaryOf } from './run-summary.js';
 import { findTarget } from './run-target.js';
-import { writeOutputs } from './run-outputs.js';
+import { checkOutputs, writeOutputs } from './run-outputs.js';
 
 const HELP = `Usage: memmap run [options] -- COMMAND [ARGUMENTS]
 
@@ -35,19 +36,12 @@ V8, libuv and addons, and says at the end on stderr what they did. Linux only.
 Its exit code is that of the program; 127: there is none, 126: it cannot be executed, 125: nothing
 can be loaded into it.`;
 
-const say = (lines: readonly string[]): void => {
-  process.stderr.write(lines.map((line) => `memmap run: ${line}\n`).join(''));
-};
-
-/** The table for the helper to fill: the file is as long as it may become, and holds no blocks yet. */
-function makeTable(path: string, options: RunOptions): void {
-  const fd = openSync(path, 'wx', 0o600);
-  try {
-    writeSync(fd, tableHead({ ...options, pageSize }));
-    ftruncateSync(fd, tableSize(options.events));
-  } finally {
-    closeSync(fd);
-  }
+/** The table for the helper to fill, open: the file is as long as it may become, and holds no blocks yet. */
+function makeTable(path: string, options: RunOptions): number {
+  const fd = openSync(path, 'wx+', 0o600);
+  writeSync(fd, tableHead({ ...options, pageSize }));
+  ftruncateSync(fd, tableSize(options.events));
+  return fd;
 }
 
 interface Ending {
@@ -75,19 +69,20 @@ function forwardSignals(child: ChildProcess): () => void {
 }
 
 interface Run extends Ending {
-  readonly life: Life | undefined;
-  readonly children: Map<number, Life>;
+  readonly samples: readonly Sample[];
+  /** What ran at last. */
+  readonly program: string;
 }
 
-async function runIn(folder: string, path: string, options: RunOptions): Promise<Run> {
-  const table = join(folder, 'table');
-  makeTable(table, options);
-  const LD_PRELOAD = preload(findHelper(), folder, process.env['LD_PRELOAD']);
+async function runWith(table: string, path: string, options: RunOptions): Promise<Run> {
+  const LD_PRELOAD = preload(findHelper(), dirname(table), process.env['LD_PRELOAD']);
   const [command, ...args] = options.command;
+  // Whoever is the child of another one does not even look for the table.
+  const only = options.children ? undefined : String(process.pid);
   const child = spawn(path, args, {
     argv0: command,
     stdio: 'inherit',
-    env: { ...process.env, LD_PRELOAD, MEMMAP_RUN: table },
+    env: { ...process.env, LD_PRELOAD, MEMMAP_RUN: table, MEMMAP_RUN_PARENT: only },
   });
   const stopForwarding = forwardSignals(child);
   let sampler: Sampler | undefined;
@@ -98,14 +93,8 @@ async function runIn(folder: string, path: string, options: RunOptions): Promise
       resolve({ code, signal });
     });
   });
-  const samples = sampler?.stop() ?? [];
   stopForwarding();
-  const known = { command: options.command, samples, program: sampler?.program ?? path };
-  return {
-    ...ending,
-    life: readLife(table, known),
-    children: options.children ? readChildren(table) : new Map<number, Life>(),
-  };
+  return { ...ending, samples: sampler?.stop() ?? [], program: sampler?.program ?? path };
 }
 
 const howOf = ({ code, signal }: Ending): string =>
@@ -125,6 +114,51 @@ async function endAs({ code, signal }: Ending): Promise<number> {
   return 128 + constants.signals[signal];
 }
 
+/** Of the program itself. The table was opened before it ran: it may have removed the folder. */
+function tell(fd: number, table: string, options: RunOptions, run: Run): void {
+  const { samples, program } = run;
+  const life = readLife(fd, table, { command: options.command, samples, program });
+  if (life === undefined) {
+    say([
+      `${options.command[0]} ${howOf(run)}; the helper was never loaded into it, so nothing was seen`,
+    ]);
+    return;
+  }
+  say(summaryOf(life, howOf(run)));
+  writeOutputs(options, life);
+}
+
+/** One after the other: there may be thousands. */
+function tellChildren(table: string, options: RunOptions): void {
+  for (const name of childrenOf(table)) {
+    attempt(`process ${name} cannot be told of`, () => {
+      const life = readChild(table, name);
+      if (life === undefined) return;
+      say(summaryOf(life, 'a child, seen'));
+      writeOutputs(options, life, name);
+    });
+  }
+}
+
+async function runIn(folder: string, path: string, options: RunOptions): Promise<Ending> {
+  const table = join(folder, 'table');
+  const fd = makeTable(table, options);
+  try {
+    const run = await runWith(table, path, options);
+    attempt(`${howOf(run)}, but what was seen cannot be told`, () => {
+      tell(fd, table, options, run);
+    });
+    if (options.children) {
+      attempt('the programs that it started cannot be told of', () => {
+        tellChildren(table, options);
+      });
+    }
+    return run;
+  } finally {
+    closeSync(fd);
+  }
+}
+
 async function run(argv: string[]): Promise<number> {
   requirePlatform(process.platform, process.arch);
   const options = parseRun(argv, pageSize);
@@ -133,29 +167,23 @@ async function run(argv: string[]): Promise<number> {
     say([target.problem]);
     return target.code;
   }
-  const folder = mkdtempSync(join(tmpdir(), 'memmap-run-'));
-  let ended: Run;
+  checkOutputs(options);
+  const folder = mkdtempSync(join(resolve(tmpdir()), 'memmap-run-'));
+  let ending: Ending;
   try {
-    ended = await runIn(folder, target.path, options);
-    const { life, children } = ended;
-    if (life === undefined) {
-      say([
-        `${options.command[0]} ${howOf(ended)}; the helper was never loaded into it, so nothing was seen`,
-      ]);
-    } else {
-      say(summaryOf(life, howOf(ended)));
-      for (const child of children.values()) say(summaryOf(child, 'a child, seen'));
-      writeOutputs(options, life, children);
-    }
+    ending = await runIn(folder, target.path, options);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    attempt('the temporary folder stays', () => {
+      rmSync(folder, { recursive: true, force: true });
+    });
   }
-  return endAs(ended);
+  return endAs(ending);
 }
 
 export const runCommand: Command = {
   name: 'run',
   summary: 'run a program, and see what it maps',
   help: HELP,
+  ownWords: (argv) => commandAt(argv).options,
   run,
 };

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "callers.h"
+#include "huge.h"
 #include "placement.h"
 #include "process.h"
 #include "protection.h"
@@ -26,15 +27,18 @@ long answer(long result) {
   return -1;
 }
 
-// The pages that hold a byte of it; empty where there are none.
-Range pages_of(const Header* header, uintptr_t address, size_t length) {
+// The pages of that size that hold a byte of it; empty where there are none.
+Range pages_of(size_t page, uintptr_t address, size_t length) {
   Range bytes;
   Range pages;
-  if (length == 0 || !make_range(address, length, &bytes) ||
-      !outward(bytes, header->page_size, &pages)) {
+  if (length == 0 || !make_range(address, length, &bytes) || !outward(bytes, page, &pages)) {
     return {};
   }
   return pages;
+}
+
+Range pages_of(const Header* header, uintptr_t address, size_t length) {
+  return pages_of(header->page_size, address, length);
 }
 
 Verdict judge(Header* header, const protection::Attempt& attempt) {
@@ -51,9 +55,11 @@ void book(Range range, const void* caller, Verdict verdict) {
   }
 }
 
-long map(Header* header, const placement::Request& request, const void* caller) {
+long map(Header* header, placement::Request request, const void* caller) {
   const bool replaces = (request.flags & MAP_FIXED) != 0 && (request.flags & kNoReplace) == 0;
-  const Range asked = replaces ? pages_of(header, request.address, request.length) : Range{};
+  const size_t huge = huge::page_of(request.flags, request.fd);
+  request.page = huge == 0 ? header->page_size : huge;
+  const Range asked = replaces ? pages_of(request.page, request.address, request.length) : Range{};
   Verdict verdict = judge(header, {Call::kMmap, asked, caller});
   long result = -EPERM;
   if (verdict != Verdict::kRefused) {
@@ -61,7 +67,8 @@ long map(Header* header, const placement::Request& request, const void* caller) 
     result = placement::map(header, request, &placed);
     if (placed) verdict = Verdict::kPlaced;
     if (!raw::failed(result)) {
-      book(pages_of(header, static_cast<uintptr_t>(result), request.length), caller, verdict);
+      const auto at = static_cast<uintptr_t>(result);
+      book(pages_of(request.page, at, request.length), caller, verdict);
     }
   }
   trace::Entry entry{Call::kMmap, verdict, request.address, request.length, result};
@@ -123,8 +130,11 @@ long remap(Header* header, const placement::Move& move, const void* caller) {
 long protect(Header* header, uintptr_t address, size_t length, int protection, const void* caller) {
   const Range range = pages_of(header, address, length);
   const Verdict verdict = judge(header, {Call::kMprotect, range, caller});
-  const long result =
-      verdict == Verdict::kRefused ? -EPERM : raw::mprotect(address, length, protection);
+  long result = -EPERM;
+  if (verdict != Verdict::kRefused) {
+    const bool free = placement::is_free(header, address, length);
+    result = free ? -ENOMEM : raw::mprotect(address, length, protection);
+  }
   trace::Entry entry{Call::kMprotect, verdict, address, length, result};
   entry.protection = protection;
   trace::append(header, entry, caller, 0);
@@ -136,13 +146,15 @@ bool destroys(int advice) {
   constexpr int kDontNeedLocked = 24;  // 5.18
   constexpr int kGuardInstall = 102;   // 6.13
   return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_REMOVE ||
-         advice == kDontNeedLocked || advice == kGuardInstall;
+         advice == MADV_HWPOISON || advice == kDontNeedLocked || advice == kGuardInstall;
 }
 
 long advise(Header* header, uintptr_t address, size_t length, int advice, const void* caller) {
   const Range range = destroys(advice) ? pages_of(header, address, length) : Range{};
   const Verdict verdict = judge(header, {Call::kMadvise, range, caller});
-  const long result = verdict == Verdict::kRefused ? -EPERM : raw::madvise(address, length, advice);
+  long result = verdict == Verdict::kRefused ? -EPERM : raw::madvise(address, length, advice);
+  // As the kernel does with holes: what is mapped is advised, and then it says so.
+  if (!raw::failed(result) && placement::is_free(header, address, length)) result = -ENOMEM;
   trace::Entry entry{Call::kMadvise, verdict, address, length, result};
   entry.protection = advice;
   trace::append(header, entry, caller, 0);

@@ -73,6 +73,17 @@ Range take(Header* header, size_t length) {
   return {};
 }
 
+// A free range that somebody has chosen himself. False: not all of it is.
+bool take_exactly(Header* header, Range range) {
+  bool is_whole = false;
+  const bool looked = with_room([&] {
+    is_whole = room.contains(range);
+    if (is_whole) apply(false, range);
+  });
+  if (!looked) header->unchecked.fetch_add(1, std::memory_order_relaxed);
+  return is_whole;
+}
+
 // Reserves it again over what is there. False: the kernel would not, and it is as it was.
 bool overlay(Range range) {
   return !raw::failed(
@@ -94,15 +105,17 @@ void refill(Range range) {
   if (plug(range)) give(range);
 }
 
-Range pages_of(uintptr_t address, size_t length) {
+Range pages_of(uintptr_t address, size_t length, size_t unit) {
   Range bytes;
   Range pages;
-  if (page == 0 || address % page != 0 || length == 0 || !make_range(address, length, &bytes) ||
-      !outward(bytes, page, &pages)) {
+  if (unit == 0 || address % unit != 0 || length == 0 || !make_range(address, length, &bytes) ||
+      !outward(bytes, unit, &pages)) {
     return {};
   }
   return pages;
 }
+
+Range pages_of(uintptr_t address, size_t length) { return pages_of(address, length, page); }
 
 void say_without(size_t length, uintptr_t base, long error) {
   Line line;
@@ -184,19 +197,44 @@ long map_placed(Header* header, const Request& request, size_t length, bool* pla
 }  // namespace
 
 long map(Header* header, const Request& request, bool* placed) {
-  const bool anywhere = request.address == 0 && (request.flags & kElsewhere) == 0;
-  const Range asked = pages_of(anywhere ? page : request.address, request.length);
-  if (anywhere && !arena.empty() && !asked.empty()) {
-    return map_placed(header, request, asked.size(), placed);
-  }
+  const auto as_asked = [&] {
+    return raw::mmap(request.address, request.length, request.protection, request.flags, request.fd,
+                     request.offset);
+  };
+  if (arena.empty()) return as_asked();
+  // Huge pages, of a file as well, are left to the kernel.
+  const bool anywhere =
+      request.address == 0 && (request.flags & kElsewhere) == 0 && request.page == page;
+  const Range asked = pages_of(anywhere ? page : request.address, request.length, request.page);
+  if (anywhere && !asked.empty()) return map_placed(header, request, asked.size(), placed);
   const bool replaces = (request.flags & MAP_FIXED) != 0 && (request.flags & kNoReplace) == 0;
-  const Range part = replaces ? inside(asked) : Range{};
-  if (!part.empty()) claim(part);
-  const long at = raw::mmap(request.address, request.length, request.protection, request.flags,
-                            request.fd, request.offset);
+  const Range part = inside(asked);
+  if (part.empty()) return as_asked();
+  if (!replaces) {
+    const bool exactly = (request.flags & kNoReplace) != 0;
+    const bool hint = (request.flags & kElsewhere) == 0 && request.page == page;
+    if (!(exactly || hint) || !take_exactly(header, asked)) return as_asked();
+    const int flags = (request.flags & ~kNoReplace) | MAP_FIXED;
+    const long at = raw::mmap(request.address, request.length, request.protection, flags,
+                              request.fd, request.offset);
+    if (raw::failed(at) && overlay(asked)) give(asked);
+    return at;
+  }
+  claim(part);
+  const long at = as_asked();
   // Whoever holds the range goes on holding it; nobody falls into what may be a hole.
-  if (raw::failed(at) && !part.empty()) plug(part);
+  if (raw::failed(at)) plug(part);
   return at;
+}
+
+bool is_free(Header* header, uintptr_t address, size_t length) {
+  const Range part = inside(pages_of(address, length));
+  if (part.empty()) return false;
+  bool found = false;
+  if (!with_room([&] { found = room.overlaps(part); })) {
+    header->unchecked.fetch_add(1, std::memory_order_relaxed);
+  }
+  return found;
 }
 
 long unmap(uintptr_t address, size_t length, bool* placed) {
@@ -241,6 +279,7 @@ long remap(Header* header, const Move& move, bool* placed) {
   const Range old_part = inside(from);
   const Range target = pages_of(fixed ? move.to : page, move.new_length);
   if (target.empty()) return as_asked();
+  if (is_free(header, move.address, move.old_length == 0 ? page : move.old_length)) return -EFAULT;
 
   if (fixed) {
     const Range new_part = inside(target);

@@ -22,9 +22,12 @@ struct Request {
   int flags;
   int fd;
   uint64_t offset;
+  size_t page = 0;  // what the kernel rounds the length up to: a huge page, or an ordinary one
 };
 long map(Header* header, const Request& request, bool* placed);
 long unmap(uintptr_t address, size_t length, bool* placed);
+// Whether a part of it is free in the arena: to the program nothing is mapped there.
+[[nodiscard]] bool is_free(Header* header, uintptr_t address, size_t length);
 struct Move {
   uintptr_t address;
   size_t old_length;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "identity.h"
 #include "placement.h"
 #include "protection.h"
 #include "say.h"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int kWipeOnFork = 18;  // MADV_WIPEONFORK, 4.14
 constexpr const char* kVariable = "MEMMAP_RUN=";
+constexpr const char* kParent = "MEMMAP_RUN_PARENT=";
 constexpr size_t kPathSize = 512;
 
 // Zeroed by the kernel in every forked child, however it was forked: what was held in the parent is
@@ -27,6 +29,7 @@ struct Here {
 Here* here = nullptr;
 bool wiped = false;
 uint32_t pid = 0;
+Identity self;
 
 enum class State : uint32_t { kUnknown, kStarting, kRecorded, kPassive };
 std::atomic<State> state{State::kUnknown};
@@ -36,10 +39,11 @@ char path[kPathSize];
 // In the first block that the loader gives every thread: no allocation, no destructor.
 __thread uint32_t cached_thread = 0;
 
-const char* path_of_table() {
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    const char* name = kVariable;
-    const char* at = *variable;
+// Of "NAME=" in the environment; null: there is none.
+const char* value_of(const char* variable) {
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const char* name = variable;
+    const char* at = *entry;
     while (*name != '\0' && *at == *name) {
       ++at;
       ++name;
@@ -49,23 +53,36 @@ const char* path_of_table() {
   return nullptr;
 }
 
-// path + "." + number, or false: too long.
-bool name_for(const char* base, uint64_t number, char* to) {
+// Whether only another process is to be recorded: the child of that parent.
+bool is_unwanted() {
+  const char* const only = value_of(kParent);
+  if (only == nullptr) return false;
+  return number_at(only, only + __builtin_strlen(only)) != raw::getppid();
+}
+
+// Appends "." and a number to a path of that length. False: too long.
+bool append_number(uint64_t number, char* to, size_t* length) {
   char digits[24];
   size_t count = 0;
   do {
     digits[count++] = static_cast<char>('0' + number % 10);
     number /= 10;
   } while (number != 0);
+  if (*length + count + 2 > kPathSize) return false;
+  to[(*length)++] = '.';
+  while (count > 0) to[(*length)++] = digits[--count];
+  to[*length] = '\0';
+  return true;
+}
+
+// base.PID, or base.PID.turn from the second on. False: too long.
+bool name_for(const char* base, uint64_t turn, char* to) {
   size_t length = 0;
   for (; base[length] != '\0'; ++length) {
-    if (length + count + 2 > kPathSize) return false;
+    if (length + 1 >= kPathSize) return false;
     to[length] = base[length];
   }
-  to[length++] = '.';
-  while (count > 0) to[length++] = digits[--count];
-  to[length] = '\0';
-  return true;
+  return append_number(pid, to, &length) && (turn == 1 || append_number(turn, to, &length));
 }
 
 size_t size_for(uint64_t capacity) { return kRecords + capacity * sizeof(Record); }
@@ -73,7 +90,8 @@ size_t size_for(uint64_t capacity) { return kRecords + capacity * sizeof(Record)
 bool is_good(const Header& found, uint64_t size) {
   return found.magic == kMagic && found.version == kVersion &&
          found.record_size == sizeof(Record) && found.capacity > 0 &&
-         found.capacity <= (size - kRecords) / sizeof(Record) && found.page_size != 0 &&
+         found.capacity <= (size - kRecords) / sizeof(Record) &&
+         found.ready.load() <= found.capacity && found.page_size != 0 &&
          (found.page_size & (found.page_size - 1)) == 0;
 }
 
@@ -106,22 +124,40 @@ Header* map_table(const char* name, bool create, const Header* like) {
   return found;
 }
 
+bool exists(const char* name) {
+  const long fd = raw::open(name, O_RDONLY);
+  if (raw::failed(fd)) return false;
+  raw::close(fd);
+  return true;
+}
+
+// Whether it is the table of this very process, from before an execve.
+bool is_own(const Header& found) {
+  return found.pid.load() == pid && found.born == self.born &&
+         found.pid_namespace == self.pid_namespace;
+}
+
 // A child of the program that is recorded: a table of its own where that was asked for.
 Header* table_of_child(const char* base, const Header* root) {
-  if (root->children == 0 || !name_for(base, pid, path)) return nullptr;
-  if (Header* made = map_table(path, true, root)) return made;
-  // The same process after an execve.
-  Header* own = map_table(path, false, nullptr);
-  if (own != nullptr && own->pid.load() == pid) return own;
-  if (own != nullptr) {
-    raw::munmap(reinterpret_cast<uintptr_t>(own), size_for(own->capacity));
+  if (root->children == 0) return nullptr;
+  constexpr uint64_t kMostOfOneNumber = 1000;
+  for (uint64_t turn = 1; turn <= kMostOfOneNumber; ++turn) {
+    if (!name_for(base, turn, path)) return nullptr;
+    if (Header* made = map_table(path, true, root)) return made;
+    // Somebody of that number has one: this process, or another in another PID namespace, which
+    // may be about to make it.
+    Header* found = map_table(path, false, nullptr);
+    if (found == nullptr && !exists(path)) return nullptr;
+    if (found == nullptr) continue;
+    if (is_own(*found)) return found;
+    raw::munmap(reinterpret_cast<uintptr_t>(found), size_for(found->capacity));
   }
   return nullptr;
 }
 
 Header* open_table() {
-  const char* name = path_of_table();
-  if (name == nullptr) return nullptr;
+  const char* name = value_of(kVariable);
+  if (name == nullptr || is_unwanted()) return nullptr;
   Header* root = map_table(name, false, nullptr);
   if (root == nullptr) {
     Line line;
@@ -130,7 +166,7 @@ Header* open_table() {
     return nullptr;
   }
   uint32_t unclaimed = 0;
-  if (root->pid.compare_exchange_strong(unclaimed, pid) || unclaimed == pid) {
+  if (root->pid.compare_exchange_strong(unclaimed, pid) || is_own(*root)) {
     size_t length = 0;
     for (; name[length] != '\0' && length + 1 < kPathSize; ++length) path[length] = name[length];
     path[length] = '\0';
@@ -151,6 +187,7 @@ bool prepare_fork(size_t page) {
 
 bool start() {
   pid = raw::getpid();
+  self = identity();
   header = open_table();
   if (header == nullptr || !prepare_fork(header->page_size)) return false;
   header->images += 1;
@@ -159,6 +196,8 @@ bool start() {
   header->started_realtime = raw::now(CLOCK_REALTIME);
   header->ended_monotonic = 0;
   header->pid = pid;
+  header->born = self.born;
+  header->pid_namespace = self.pid_namespace;
   protection::prepare(*header);
   placement::prepare(*header);
   snapshot::take(path, ".start");

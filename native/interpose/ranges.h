@@ -47,6 +47,10 @@ class Ranges {
   // False: there was no node left, and more than the range has gone.
   bool remove(Range range);
   [[nodiscard]] bool overlaps(Range range) const { return !range.empty() && reach(range) != 0; }
+  [[nodiscard]] bool contains(Range range) const {
+    const uint32_t node = reach(range);
+    return node != 0 && nodes_.at(node).range.contains(range);
+  }
   [[nodiscard]] bool empty() const { return root_[kByAddress] == 0; }
   // Where in the set it fits, by the policy; 0: nowhere.
   struct Wanted {

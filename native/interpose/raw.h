@@ -92,6 +92,7 @@ inline uint64_t file_limit() {
   return failed(got) ? 0 : limits[0];
 }
 inline uint32_t getpid() { return static_cast<uint32_t>(call(SYS_getpid)); }
+inline uint32_t getppid() { return static_cast<uint32_t>(call(SYS_getppid)); }
 inline uint32_t gettid() { return static_cast<uint32_t>(call(SYS_gettid)); }
 inline long futex_wait(const void* word, uint32_t value, uint64_t nanoseconds) {
   const timespec most{static_cast<time_t>(nanoseconds / 1000000000),

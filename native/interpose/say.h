@@ -8,8 +8,12 @@ namespace memmap::interpose {
 class Line {
  public:
   Line() { *this << "memmap run: "; }
+  // Paths may hold anything: nothing in them steers the terminal.
   Line& operator<<(const char* text) {
-    while (*text != '\0') put(*text++);
+    for (; *text != '\0'; ++text) {
+      const auto byte = static_cast<unsigned char>(*text);
+      put(byte < 32 || byte == 127 ? '?' : *text);
+    }
     return *this;
   }
   Line& operator<<(uint64_t number) { return digits(number, 10); }

@@ -49,9 +49,18 @@ struct Header {
   std::atomic<uint64_t> lost;              // calls for which there was no room
   std::atomic<uint64_t> full;              // requests that the arena had no room for
   std::atomic<uint64_t> unchecked;         // calls made while the helper could not look
+
+  // Who has it: the number of a process may be used again, and in another PID namespace at once.
+  uint64_t born;  // ticks since the system started
+  uint64_t pid_namespace;
+
+  // So many records have blocks of their file: the others can neither be written nor read, since
+  // where a disk is full that is SIGBUS.
+  std::atomic<uint64_t> ready;
 };
 static_assert(offsetof(Header, pid) == 64 && offsetof(Header, arena_at) == 104);
-static_assert(offsetof(Header, next) == 128 && sizeof(Header) == 192);
+static_assert(offsetof(Header, next) == 128 && offsetof(Header, ready) == 176 &&
+              sizeof(Header) == 192);
 
 struct Library {
   uint16_t length;

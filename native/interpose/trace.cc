@@ -14,18 +14,19 @@ constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, 5.14
 // So many records are made writable at once, half of it ahead: where the disk is full that is an
 // error here, and not SIGBUS in whoever calls mmap.
 constexpr uint64_t kStep = 8192;
-std::atomic<uint64_t> ready{0};
-std::atomic<bool> extending{false};
-bool all_allocated = false;
+std::atomic<bool> full{false};
 
 Record* records(Header* header) {
   return reinterpret_cast<Record*>(reinterpret_cast<uintptr_t>(header) + kRecords);
 }
 
-// Makes the records up to `end` writable. 0 or -errno.
-long populate(Header* header, uint64_t end) {
+uint64_t step_after(const Header* header, uint64_t begin) {
+  return header->capacity - begin > kStep ? begin + kStep : header->capacity;
+}
+
+// Makes the records from `begin` up to `end` writable. 0 or -errno.
+long populate(Header* header, uint64_t begin, uint64_t end) {
   const uintptr_t mask = header->page_size - 1;
-  const uint64_t begin = ready.load();
   const auto base = reinterpret_cast<uintptr_t>(header);
   const uintptr_t from = begin == 0 ? base : reinterpret_cast<uintptr_t>(records(header) + begin);
   const auto to = reinterpret_cast<uintptr_t>(records(header) + end);
@@ -33,42 +34,48 @@ long populate(Header* header, uint64_t end) {
   return raw::madvise(first, ((to + mask) & ~mask) - first, kPopulateWrite);
 }
 
+// Several may do it at once, and each may be ended in the middle of it.
 void extend(Header* header, uint64_t index) {
-  bool idle = false;
-  if (!extending.compare_exchange_strong(idle, true)) return;
-  while (ready.load() < header->capacity && ready.load() < index + kStep / 2) {
-    const uint64_t end =
-        header->capacity - ready.load() > kStep ? ready.load() + kStep : header->capacity;
-    // What cannot be had is not asked for again: the rest is lost, and counted.
-    if (!all_allocated && raw::failed(populate(header, end))) return;
-    ready = end;
+  uint64_t begin = header->ready.load();
+  while (begin < header->capacity && begin < index + kStep / 2) {
+    const uint64_t end = step_after(header, begin);
+    if (raw::failed(populate(header, begin, end))) {
+      // What cannot be had is not asked for again: the rest is lost, and counted.
+      full = true;
+      return;
+    }
+    if (header->ready.compare_exchange_strong(begin, end)) begin = end;
   }
-  extending = false;
 }
 
 }  // namespace
 
 bool prepare(Header* header, long fd) {
-  ready = 0;
-  all_allocated = false;
-  const uint64_t first = header->capacity < kStep ? header->capacity : kStep;
-  const long done = populate(header, first);
+  full = false;
+  // Another program was here before.
+  if (header->ready.load() > 0) return true;
+  const uint64_t first = step_after(header, 0);
+  const long done = populate(header, 0, first);
   if (done == -EINVAL) {
     // An older kernel: every block now, so that none can be missing later.
-    all_allocated = !raw::failed(raw::fallocate(fd, kRecords + header->capacity * sizeof(Record)));
-    return all_allocated;
+    const uint64_t size = kRecords + header->capacity * sizeof(Record);
+    if (raw::failed(raw::fallocate(fd, size))) return false;
+    header->ready = header->capacity;
+    return true;
   }
-  ready = first;
-  return !raw::failed(done);
+  if (raw::failed(done)) return false;
+  header->ready = first;
+  return true;
 }
 
 void append(Header* header, const Entry& entry, const void* caller, uint64_t time) {
   const uint16_t library = callers::library_of(header, caller);
   const uint64_t index = header->next.fetch_add(1, std::memory_order_relaxed);
-  if (index < header->capacity && index + kStep / 2 > ready.load(std::memory_order_relaxed)) {
+  if (index < header->capacity && !full.load(std::memory_order_relaxed) &&
+      index + kStep / 2 > header->ready.load(std::memory_order_relaxed)) {
     extend(header, index);
   }
-  if (index >= ready.load(std::memory_order_acquire)) {
+  if (index >= header->ready.load(std::memory_order_acquire)) {
     header->lost.fetch_add(1, std::memory_order_relaxed);
     return;
   }

@@ -81,6 +81,9 @@ int main(int, char** words) {
     bool hit = false;
     for (size_t at = from; at < to && at < kSize; ++at) hit = hit || model[at];
     if (set.overlaps({kBase + from, kBase + to}) != hit) fail("overlaps", round);
+    bool whole = from < to && to <= kSize;
+    for (size_t at = from; whole && at < to; ++at) whole = model[at];
+    if (from < to && set.contains({kBase + from, kBase + to}) != whole) fail("contains", round);
     const auto runs = runs_of(model);
     if (set.empty() != runs.empty()) fail("empty", round);
     for (const Policy policy : {Policy::kFirstFit, Policy::kBestFit, Policy::kTopDown}) {
