@@ -171,7 +171,7 @@ describe('what would steer the terminal', () => {
   test('in the words of the command is shown as numbers', async () => {
     const result = await runUnder(['sh', '-c', ':', hostile]);
     expectGood(result);
-    expect(result.summary).toContain('\\x1b]0;pwned\\x07\\x1b[31m\\x202ered: ended with 0');
+    expect(result.summary).toContain('\\x1b]0;pwned\\x07\\x1b[31m\\u{202e}red: ended with 0');
     expect(steers(result.stderr)).toBe(false);
   });
 
