@@ -1,5 +1,5 @@
 // What of each region is in memory: the kernel's numbers for its regions, brought to our rows.
-import { check, native } from './binding.js';
+import { check, codeOf, native } from './binding.js';
 import { lookedAt } from './looking.js';
 import { COLUMNS, END, START, type Survey, countOf } from './survey.js';
 
@@ -52,7 +52,10 @@ const isWithin = ({ start, end }: Row, read: Float64Array, at: number): boolean 
 /** Parts of a region are asked for page by page, of which less is known. */
 function addParts(pid: number, found: Float64Array, parts: readonly Row[]): void {
   const ranges = Float64Array.from(parts.flatMap(({ start, end }) => [start, end]));
-  const read = check(native.pageUsage(pid, ranges));
+  const answer = native.pageUsage(pid, ranges);
+  // A process that has changed its user may not look at its own pages: unknown, of these alone.
+  if (codeOf(answer) !== undefined) return;
+  const read = check(answer);
   parts.forEach(({ index }, part) => {
     found.set(read.subarray(part * READ + 2, part * READ + READ), index * 4);
   });

@@ -178,8 +178,10 @@ describe('ranges of nobody, or of another thread', () => {
           const answers = [native.damaged(at, P), native.discardStrays(at, P), await native.restoreAsync(at, P)];
           parentPort.postMessage([answers.map((answer) => answer?.refusal), (native.takeFaults(0) ?? []).length, native.guardStatus().length]);
         })();\`, { eval: true, workerData: { at, P } });
+      // Watched from the start: a worker may end in the turn of its last message.
+      const ended = once(worker, 'exit');
       const [message] = await once(worker, 'message');
-      await once(worker, 'exit');
+      await ended;
       // The worker that installed it as well is gone, and took nothing along.
       mine[2 * P] = 6;
       say(message, taken().length / 8, [...native.guardStatus()].slice(0, 3), mine[0], mine[2 * P]);`);
