@@ -12,7 +12,7 @@ import {
   misuse,
 } from './errors.js';
 import type { ConstantTable } from './flags.js';
-import type { Survey } from './survey.js';
+import type { Survey } from './looking/survey.js';
 
 /** What C++ answers instead of a value. */
 interface Failure {
@@ -130,7 +130,7 @@ interface Native {
   reap(all: boolean): Maybe<number>;
   retired(): Float64Array;
   claimed(): Float64Array;
-  /** A process's regions, as lib/survey.ts reads them. Process 0 is this one, also below. */
+  /** A process's regions, as lib/looking/survey.ts reads them. Process 0 is this one, also below. */
   survey(pid: number): Maybe<Survey>;
   /** Fills in the row of the region of this process that holds the address, and gives its name. */
   locate(address: number, row: Float64Array): Maybe<string | undefined>;
@@ -143,7 +143,7 @@ interface Native {
   programPath(pid: number): Maybe<string>;
   /** The first address that can be mapped; how many regions there may be, 0 for no limit known. */
   limits(): Float64Array;
-  /** A copy of the LD_PRELOAD helper's table, see lib/trace-table.ts. */
+  /** A copy of the LD_PRELOAD helper's table, see lib/looking/trace-table.ts. */
   traceTable(): ArrayBuffer | undefined;
   weaken(object: object): number;
   strengthen(handle: number): object | undefined;

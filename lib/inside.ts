@@ -1,9 +1,9 @@
 // What the classes let the rest of the package do with them. Filled in by mapping.ts and
 // reservation.ts, so that the verbs below the classes need not import them.
-import type { ArenaSpace } from './arena-space.js';
+import type { ArenaSpace } from './reservation/arena-space.js';
 import type { Mapping } from './mapping.js';
 import type { MappingRecord } from './record.js';
-import type { Reserve } from './reserve.js';
+import type { Reserve } from './reservation/reserve.js';
 
 interface Inside {
   /** The record of a Mapping; undefined for any other object. */

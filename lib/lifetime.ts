@@ -6,7 +6,7 @@ import { inHome } from './home.js';
 import { inside } from './inside.js';
 import type { Mapping } from './mapping.js';
 import { MappingRecord, registry } from './record.js';
-import { Reserve } from './reserve.js';
+import { Reserve } from './reservation/reserve.js';
 
 /** As many as a loop may drop before they become collectable in the middle of it. */
 const MOST_YOUNG = 1024;

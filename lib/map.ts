@@ -1,5 +1,5 @@
 // mapFile, mapFileSync, mapAnonymous: reads the options, makes the call, wraps what it gave.
-import type { Arena } from './arena.js';
+import type { Arena } from './reservation/arena.js';
 import { KEEP, check, checkLater, codeOf, isOutOfRoom, native, pageSize } from './binding.js';
 import { flags } from './constants.js';
 import { misuse } from './errors.js';

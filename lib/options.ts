@@ -1,9 +1,9 @@
 // The options of mapFile and mapAnonymous: what they mean, and reading each of them once.
 import { misuse } from './errors.js';
 import { ACCESS_WORDS, type Access } from './flags.js';
-import type { Arena } from './arena.js';
+import type { Arena } from './reservation/arena.js';
 import { pageSize } from './binding.js';
-import type { Lifetime } from './free-space.js';
+import type { Lifetime } from './reservation/free-space.js';
 import { inside } from './inside.js';
 import { settings } from './settings.js';
 import { boolean, bytes, options as read, raw, word, wrongKind } from './validate.js';

@@ -4,11 +4,11 @@ import { native } from './binding.js';
 import { type Access, type Protection } from './flags.js';
 import { flags } from './constants.js';
 import type { FaultRecord } from './faults.js';
-import type { Arena } from './arena.js';
+import type { Arena } from './reservation/arena.js';
 import type { Mapping } from './mapping.js';
 import { misuse } from './errors.js';
-import type { Reservation } from './reservation.js';
-import type { Reserve } from './reserve.js';
+import type { Reservation } from './reservation/reservation.js';
+import type { Reserve } from './reservation/reserve.js';
 import type { Span } from './page.js';
 import { type Entry, Registry } from './registry.js';
 

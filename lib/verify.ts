@@ -7,7 +7,7 @@ import type { Protection } from './flags.js';
 import type { Mapping } from './mapping.js';
 import { type MappingRecord, type Owner, type ProtectedRun, registry } from './record.js';
 import { uncovered } from './registry.js';
-import type { Reserve } from './reserve.js';
+import type { Reserve } from './reservation/reserve.js';
 
 /** A place where the kernel's list disagrees with the registry. */
 export interface Drift {

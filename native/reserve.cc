@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <vector>
 
 #include "books.h"
 #include "buffers.h"

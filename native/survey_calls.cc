@@ -13,7 +13,7 @@ namespace memmap::calls {
 
 namespace {
 
-// What memmap itself knows of a page, by its numbers in lib/survey.ts.
+// What memmap itself knows of a page, by its numbers in lib/looking/survey.ts.
 enum class Holder { kNone, kMapping, kReservation, kRetired };
 
 struct Held {

@@ -1,5 +1,5 @@
 import { addressSpace, mapAnonymous, pageSize } from '../lib/index.js';
-import { fragmentationOf } from '../lib/fragmentation.js';
+import { fragmentationOf } from '../lib/looking/fragmentation.js';
 import { surveyOf } from './helpers/surveys.js';
 import { kernelRegions } from './helpers/kernel.js';
 import { memmapSays, refused } from './helpers/refusals.js';

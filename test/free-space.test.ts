@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { FreeSpace, type Lifetime, type Policy } from '../lib/free-space.js';
+import { FreeSpace, type Lifetime, type Policy } from '../lib/reservation/free-space.js';
 
 const PAGE = 0x1000;
 const POLICIES: Policy[] = ['first-fit', 'best-fit', 'top-down', 'segregated'];

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { addressSpace } from '../lib/index';
-import { regionsOfText } from '../lib/maps-text';
+import { regionsOfText } from '../lib/looking/maps-text';
 import { itUnless } from './helpers/refusals';
 
 const notLinux = process.platform === 'linux' ? undefined : 'there is no /proc/self/maps';

@@ -1,5 +1,5 @@
-import { shortName } from '../lib/owner-names.js';
-import { classify, labelOf } from '../lib/region-owner.js';
+import { shortName } from '../lib/looking/owner-names.js';
+import { classify, labelOf } from '../lib/looking/region-owner.js';
 import { type Row, surveyOf } from './helpers/surveys.js';
 
 const KiB = 2 ** 10;

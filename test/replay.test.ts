@@ -1,7 +1,7 @@
 // The set of ranges behind a trace against a set of bytes, and what it explains of the kernel's list.
 
 import fc from 'fast-check';
-import { RangeSet, unexplained } from '../lib/replay';
+import { RangeSet, unexplained } from '../lib/looking/replay';
 
 const SIZE = 60;
 

@@ -4,7 +4,7 @@ import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { readLife } from '../lib/cli/run-life';
 import { fewLooks } from '../lib/cli/run-outputs';
 import { Samples } from '../lib/cli/run-samples';
-import { tableHead, tableSize } from '../lib/trace-table';
+import { tableHead, tableSize } from '../lib/looking/trace-table';
 import { Scratch } from './helpers/files';
 
 const scratch = new Scratch();

@@ -1,8 +1,8 @@
 // The helper's table as bytes: what is good is read, what is cut or garbage is said or left out, and nothing crashes.
 
 import fc from 'fast-check';
-import { traceOf } from '../lib/trace';
-import { TraceTable, tableHead, tableSize, type TableOptions } from '../lib/trace-table';
+import { traceOf } from '../lib/looking/trace';
+import { TraceTable, tableHead, tableSize, type TableOptions } from '../lib/looking/trace-table';
 import { memmapSays, refused } from './helpers/refusals';
 
 const CAPACITY = 10;

@@ -1,10 +1,10 @@
 // The JSON that the commands print and that the page is given. Types only: the page's own sources read them, too.
 
-import type { RegionJson } from '../region.js';
-import type { Trace } from '../trace.js';
+import type { RegionJson } from '../looking/region.js';
+import type { Trace } from '../looking/trace.js';
 
-export type { OwnerKind } from '../owner-draft.js';
-export type { Trace, TraceEvent } from '../trace.js';
+export type { OwnerKind } from '../looking/owner-draft.js';
+export type { Trace, TraceEvent } from '../looking/trace.js';
 export type { RegionJson };
 
 /** What the page draws. */

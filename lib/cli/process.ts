@@ -11,7 +11,7 @@ export interface Look {
 }
 
 export const ownerKinds = async (): Promise<readonly OwnerKind[]> =>
-  (await import('../owner-draft.js')).OWNER_KINDS;
+  (await import('../looking/owner-draft.js')).OWNER_KINDS;
 
 export const pageSize = async (): Promise<number> => (await import('../index.js')).pageSize;
 

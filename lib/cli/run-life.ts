@@ -2,11 +2,11 @@
 
 import { closeSync, openSync, readFileSync, readSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { regionsOfText } from '../maps-text.js';
-import type { RegionJson } from '../region.js';
-import { replay, unexplained } from '../replay.js';
-import { type TraceHead, headOf } from '../trace.js';
-import { TraceTable, headSize, usedSize } from '../trace-table.js';
+import { regionsOfText } from '../looking/maps-text.js';
+import type { RegionJson } from '../looking/region.js';
+import { replay, unexplained } from '../looking/replay.js';
+import { type TraceHead, headOf } from '../looking/trace.js';
+import { TraceTable, headSize, usedSize } from '../looking/trace-table.js';
 import type { Sample } from './run-samples.js';
 
 /** The kernel's list at one moment, in its own words: as regions it is many times as large. */

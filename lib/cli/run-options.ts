@@ -1,6 +1,6 @@
 // The command line of `memmap run`, checked.
 
-import { POLICIES, PROTECT_MODES, type Policy, type ProtectMode } from '../trace-table.js';
+import { POLICIES, PROTECT_MODES, type Policy, type ProtectMode } from '../looking/trace-table.js';
 import { UsageError, oneOf, parseCommandLine } from './command.js';
 
 export interface RunOptions {

@@ -2,7 +2,7 @@
 
 import { accessSync, closeSync, constants, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, extname } from 'node:path';
-import { type Trace, eventOf } from '../trace.js';
+import { type Trace, eventOf } from '../looking/trace.js';
 import { CommandError } from './command.js';
 import { renderPage } from './page.js';
 import type { Life, Look } from './run-life.js';

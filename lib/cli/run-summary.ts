@@ -1,6 +1,6 @@
 // What `memmap run` says at the end: who called what, what was placed and refused, what was not seen.
 
-import { CALLS, type TraceCall } from '../trace-table.js';
+import { CALLS, type TraceCall } from '../looking/trace-table.js';
 import type { Life } from './run-life.js';
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];

@@ -5,7 +5,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { constants, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pageSize } from '../granularity.js';
-import { tableHead, tableSize } from '../trace-table.js';
+import { tableHead, tableSize } from '../looking/trace-table.js';
 import type { Command } from './command.js';
 import { findHelper, preload, requirePlatform } from './run-helper.js';
 import { childrenOf, readChild, readLife } from './run-life.js';

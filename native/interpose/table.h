@@ -1,5 +1,5 @@
 // The table that the helper keeps in a file, mapped and shared: what `memmap run` and the addon
-// read. lib/trace-table.ts reads the same layout. Must not know how it is filled.
+// read. lib/looking/trace-table.ts reads the same layout. Must not know how it is filled.
 //
 //   0        Header     memmap run writes the first 64 bytes, the helper the rest
 //   kNames   Library    paths of those who called, kLibraries of them

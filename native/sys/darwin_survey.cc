@@ -18,7 +18,7 @@ namespace memmap::sys {
 
 namespace {
 
-// What Linux would call memory without a file; lib/owner-names.ts knows no other words.
+// What Linux would call memory without a file; lib/looking/owner-names.ts knows no other words.
 const char* name_of_tag(uint32_t tag) {
   if (tag == VM_MEMORY_STACK) return "[stack]";
   if (tag >= VM_MEMORY_MALLOC && tag <= VM_MEMORY_REALLOC) return "[heap]";

@@ -1,6 +1,6 @@
 // Address spaces made up for tests: rows as the addon would give them.
 
-import { COLUMNS, EXECUTE, READ, SHARED, type Survey, WRITE } from '../../lib/survey.js';
+import { COLUMNS, EXECUTE, READ, SHARED, type Survey, WRITE } from '../../lib/looking/survey.js';
 
 export interface Row {
   readonly start: number;

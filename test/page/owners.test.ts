@@ -1,4 +1,4 @@
-import { OWNER_KINDS } from '../../lib/owner-draft';
+import { OWNER_KINDS } from '../../lib/looking/owner-draft';
 import { KINDS, OWNERS } from '../../page/owners';
 
 it('knows every kind of owner', () => {

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pageSize } from '../../lib/granularity';
-import { tableHead } from '../../lib/trace-table';
+import { tableHead } from '../../lib/looking/trace-table';
 import { SmallDisk, Scratch } from '../helpers/files';
 import {
   compile,

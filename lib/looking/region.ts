@@ -1,13 +1,13 @@
 // One row of a listing, as an object that reads it when it is asked.
 import { inspect } from 'node:util';
-import { flags } from './constants.js';
-import { misuse } from './errors.js';
-import type { Protection } from './flags.js';
+import { flags } from '../constants.js';
+import { misuse } from '../errors.js';
+import type { Protection } from '../flags.js';
 import type { Listing } from './listing.js';
 import type { OwnerKind } from './owner-draft.js';
-import type { Owner } from './owners.js';
+import type { Owner } from '../owners.js';
 import { shortName } from './owner-names.js';
-import { type MappingRecord, registry } from './record.js';
+import { type MappingRecord, registry } from '../record.js';
 import { labelOf } from './region-owner.js';
 import {
   COLUMNS,

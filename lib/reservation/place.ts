@@ -1,18 +1,18 @@
 // Placing things in a reservation: from a source and an offset to pages, one alone or several at once.
-import { KEEP, check, native, pageSize } from './binding.js';
-import { constants } from './constants.js';
-import { misuse } from './errors.js';
-import { startGuard } from './faults.js';
-import { type OpenFile, statusOf, tooShort, withFileSync, withFilesSync } from './file.js';
-import { inside } from './inside.js';
-import { withRoom } from './lifetime.js';
-import type { Mapping } from './mapping.js';
-import { putOver } from './overlay.js';
-import { type Span, roundUp } from './page.js';
-import { whereOf } from './ranges.js';
-import { type Contents, MappingRecord, ownersOf, treatment } from './record.js';
+import { KEEP, check, native, pageSize } from '../binding.js';
+import { constants } from '../constants.js';
+import { misuse } from '../errors.js';
+import { startGuard } from '../faults.js';
+import { type OpenFile, statusOf, tooShort, withFileSync, withFilesSync } from '../file.js';
+import { inside } from '../inside.js';
+import { withRoom } from '../lifetime.js';
+import type { Mapping } from '../mapping.js';
+import { putOver } from '../overlay.js';
+import { type Span, roundUp } from '../page.js';
+import { whereOf } from '../ranges.js';
+import { type Contents, MappingRecord, ownersOf, treatment } from '../record.js';
 import type { Reserve } from './reserve.js';
-import { settings } from './settings.js';
+import { settings } from '../settings.js';
 import {
   type ParsedSource,
   type Source,
@@ -20,8 +20,8 @@ import {
   fileContents,
   mapFlagsOf,
   parseSource,
-} from './source.js';
-import { type ByteRange, bytes, options, withinReservation, wrongKind } from './validate.js';
+} from '../source.js';
+import { type ByteRange, bytes, options, withinReservation, wrongKind } from '../validate.js';
 
 /** One thing to place: what, and where in the reservation. */
 export interface Piece {

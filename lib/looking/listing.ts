@@ -1,5 +1,5 @@
 // One look at a process: its regions, and what is read of them later and only if somebody asks.
-import { check, native } from './binding.js';
+import { check, native } from '../binding.js';
 import { lookedAt } from './looking.js';
 import type { Draft } from './owner-draft.js';
 import { classify } from './region-owner.js';

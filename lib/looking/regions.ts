@@ -1,12 +1,12 @@
 // Looks at a process and gives what it found: all regions, the one at an address, how cut up it is.
-import { check, native, pageSize } from './binding.js';
+import { check, native, pageSize } from '../binding.js';
 import { type Fragmentation, fragmentationOf } from './fragmentation.js';
 import { Listing } from './listing.js';
 import { lookedAt, processOf } from './looking.js';
-import { roundDown } from './page.js';
+import { roundDown } from '../page.js';
 import { type Region, regionsOf } from './region.js';
 import { COLUMNS, NAME, countOf } from './survey.js';
-import { raw } from './validate.js';
+import { raw } from '../validate.js';
 
 export function listRegions(options: unknown): Region[] {
   const listing = Listing.of(processOf(options));

@@ -1,9 +1,9 @@
 // The options of reserve(): what they mean, and reading each of them once.
-import { pageSize } from './binding.js';
-import { misuse } from './errors.js';
-import { addressOf, isExclusive } from './options.js';
-import { roundUp } from './page.js';
-import { bytes, options as read } from './validate.js';
+import { pageSize } from '../binding.js';
+import { misuse } from '../errors.js';
+import { addressOf, isExclusive } from '../options.js';
+import { roundUp } from '../page.js';
+import { bytes, options as read } from '../validate.js';
 
 /** Of `reserve`. */
 export interface ReserveOptions {

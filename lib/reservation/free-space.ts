@@ -1,7 +1,7 @@
 // Which parts of a range are free, and which of them to take. Pure data structure: knows neither
 // mappings nor pages. Every number is a multiple of the page, so that it is exact up to 2^57, and
 // every alignment a power of two.
-import { Pairs } from './pairs.js';
+import { Pairs } from '../pairs.js';
 
 /**
  * Which free part is taken: the lowest that is large enough, the smallest, the highest; or the

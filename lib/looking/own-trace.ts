@@ -1,6 +1,6 @@
 // The trace of this very process, where `memmap run` started it.
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
-import { native } from './binding.js';
+import { native } from '../binding.js';
 import { regionsOfText } from './maps-text.js';
 import { listRegions } from './regions.js';
 import { type Trace, traceOf } from './trace.js';

@@ -1,11 +1,11 @@
 // Which pages of an arena are free. Pages that native code may still be reading cool down first.
 // Must never hold the Arena: the registry reaches this.
-import { native } from './binding.js';
-import { misuse } from './errors.js';
+import { native } from '../binding.js';
+import { misuse } from '../errors.js';
 import { FreeSpace, type Lifetime, type Policy } from './free-space.js';
-import { collect } from './lifetime.js';
-import type { Span } from './page.js';
-import { Queue } from './queue.js';
+import { collect } from '../lifetime.js';
+import type { Span } from '../page.js';
+import { Queue } from '../queue.js';
 import type { Reserve } from './reserve.js';
 
 /** A little more than the addon's quarantine: looking earlier is in vain. */

@@ -1,11 +1,11 @@
 // The registry's record of one reservation or arena: where it is. Must never hold the object once
 // that is older than a turn of the event loop.
 import type { Arena } from './arena.js';
-import type { Span } from './page.js';
-import type { Home } from './record.js';
-import type { Entry } from './registry.js';
+import type { Span } from '../page.js';
+import type { Home } from '../record.js';
+import type { Entry } from '../registry.js';
 import type { Reservation } from './reservation.js';
-import { native } from './binding.js';
+import { native } from '../binding.js';
 
 //   start      inner.start                        inner.end      end
 //     |  guard  |  what things can be placed in      |   guard   |

@@ -1,13 +1,13 @@
 // addressSpace.arena(): mappings side by side in one range of addresses.
 import { ArenaSpace } from './arena-space.js';
-import { misuse } from './errors.js';
+import { misuse } from '../errors.js';
 import type { Policy } from './free-space.js';
-import { inside } from './inside.js';
-import { registry } from './record.js';
+import { inside } from '../inside.js';
+import { registry } from '../record.js';
 import type { Reserve } from './reserve.js';
 import { type ReserveOptions, reservePlan } from './reserve-options.js';
 import { makeReserve, releaseReserve } from './reserving.js';
-import { options as readOptions, word, wrongKind } from './validate.js';
+import { options as readOptions, word, wrongKind } from '../validate.js';
 
 /** Of `addressSpace.arena`. */
 export interface ArenaOptions extends ReserveOptions {

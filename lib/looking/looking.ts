@@ -1,7 +1,7 @@
 // Which process to look at, and what it means when the kernel does not let us.
-import { check, codeOf } from './binding.js';
-import { MapError, errnoOf, misuse } from './errors.js';
-import { describe, int, options as read } from './validate.js';
+import { check, codeOf } from '../binding.js';
+import { MapError, errnoOf, misuse } from '../errors.js';
+import { describe, int, options as read } from '../validate.js';
 
 /** Which process to look at. */
 export interface ProcessOptions {

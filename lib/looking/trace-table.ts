@@ -1,6 +1,6 @@
 // The table of the LD_PRELOAD helper, as native/interpose/table.h lays it out: its head is written
 // here, its records are read here. Pure: knows no addon.
-import { misuse } from './errors.js';
+import { misuse } from '../errors.js';
 
 const MAGIC = 0x6e75722d6d656d6dn;
 const VERSION = 1;

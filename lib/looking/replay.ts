@@ -1,6 +1,6 @@
 // What the calls of a trace explain: the ranges that are mapped when all of them have been made, and
 // the most that ever was. Pure.
-import { roundUp } from './page.js';
+import { roundUp } from '../page.js';
 import type { TraceTable } from './trace-table.js';
 
 /** A set of half-open ranges, in two ascending lists. */

@@ -1,5 +1,5 @@
 // What of each region is in memory: the kernel's numbers for its regions, brought to our rows.
-import { check, codeOf, native } from './binding.js';
+import { check, codeOf, native } from '../binding.js';
 import { lookedAt } from './looking.js';
 import { COLUMNS, END, START, type Survey, countOf } from './survey.js';
 

@@ -1,18 +1,18 @@
 // reserve() and the Reservation class: a range of addresses that is ours, and what is placed in it.
-import { pageSize } from './binding.js';
-import { misuse } from './errors.js';
-import { inside } from './inside.js';
-import type { Mapping } from './mapping.js';
-import { named, victimsIn } from './owned.js';
-import type { ReplaceOption } from './owned.js';
+import { pageSize } from '../binding.js';
+import { misuse } from '../errors.js';
+import { inside } from '../inside.js';
+import type { Mapping } from '../mapping.js';
+import { named, victimsIn } from '../owned.js';
+import type { ReplaceOption } from '../owned.js';
 import { type Piece, placeOne, placeTogether, readPieces } from './place.js';
-import { registry } from './record.js';
+import { registry } from '../record.js';
 import type { Reserve } from './reserve.js';
 import { type ReserveOptions, reservePlan } from './reserve-options.js';
 import { makeReserve, releaseReserve, vacateReserve } from './reserving.js';
-import { type Source, parseSource } from './source.js';
-import * as validate from './validate.js';
-import { makeSpan } from './views.js';
+import { type Source, parseSource } from '../source.js';
+import * as validate from '../validate.js';
+import { makeSpan } from '../views.js';
 
 /** A part of a reservation: one mapping, or vacant pages. */
 export interface Segment {

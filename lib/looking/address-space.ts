@@ -1,6 +1,6 @@
 // The public object of the address space: what it holds, whoever made it, and ranges of it to place
 // mappings in.
-import { type Arena, type ArenaOptions, makeArena } from './arena.js';
+import { type Arena, type ArenaOptions, makeArena } from '../reservation/arena.js';
 import type { Fragmentation } from './fragmentation.js';
 import type { ProcessOptions } from './looking.js';
 import type * as OwnTrace from './own-trace.js';

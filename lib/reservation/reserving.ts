@@ -1,13 +1,13 @@
 // The range of addresses below a Reservation or an Arena: taking it and giving it back.
-import { check, native } from './binding.js';
-import { flags } from './constants.js';
-import { collectFaults } from './faults.js';
-import { track, untrack, withRoom } from './lifetime.js';
-import type { Mapping } from './mapping.js';
-import type { Span } from './page.js';
-import { type MappingRecord, type Owner, nextOwner, registry } from './record.js';
-import { inUse } from './registry.js';
-import { emitAll, releaseAll, releasePart } from './release.js';
+import { check, native } from '../binding.js';
+import { flags } from '../constants.js';
+import { collectFaults } from '../faults.js';
+import { track, untrack, withRoom } from '../lifetime.js';
+import type { Mapping } from '../mapping.js';
+import type { Span } from '../page.js';
+import { type MappingRecord, type Owner, nextOwner, registry } from '../record.js';
+import { inUse } from '../registry.js';
+import { emitAll, releaseAll, releasePart } from '../release.js';
 import { Reserve } from './reserve.js';
 import type { ReservePlan } from './reserve-options.js';
 
