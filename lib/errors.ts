@@ -147,6 +147,9 @@ const MISUSE = {
   READ_ONLY: TypeError,
   UNSUPPORTED: TypeError,
   NO_ROOM: RangeError,
+  CLOSED: TypeError,
+  CORRUPT: TypeError,
+  TIMEOUT: Error,
 } as const;
 
 export type MisuseKind = keyof typeof MISUSE;
