@@ -10,6 +10,7 @@ import {
 import { fileURLToPath } from 'node:url';
 import { check, checkLater, native } from './binding.js';
 import { MapError, misuse } from './errors.js';
+import type { Origin } from './record.js';
 import { int, wrongKind } from './validate.js';
 
 /** A file to map: its path, a file: URL, a descriptor or a FileHandle. */
@@ -37,6 +38,8 @@ export interface FileStatus {
 export interface OpenFile {
   readonly fd: number;
   readonly path: string | undefined;
+  /** Of shared memory: its path is a name. */
+  readonly origin?: Origin | undefined;
   /** True when we made it, so that a failure may remove it again. */
   readonly created: boolean;
 }

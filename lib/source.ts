@@ -3,7 +3,7 @@ import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import { ACCESS_WORDS, type Access } from './flags.js';
 import { type FileLike, type FileStatus, isSealed } from './file.js';
-import type { Contents } from './record.js';
+import type { Contents, Origin } from './record.js';
 import { bytes, options, word, wrongKind } from './validate.js';
 
 /** What `replace` shows: a part of a file, or zeroed memory. */
@@ -83,9 +83,14 @@ export const anonymousContents = (access: Access, shared: boolean): Contents =>
 export function fileContents(
   access: Access,
   status: FileStatus,
-  place: { path: string | undefined; offset: number; length: number },
+  place: {
+    path: string | undefined;
+    offset: number;
+    length: number;
+    origin?: Origin | undefined;
+  },
 ): Contents {
-  return {
+  const contents = {
     access,
     protection: access === 'read' ? flags.read : flags.read | flags.write,
     shared: access !== 'copy-on-write',
@@ -97,7 +102,8 @@ export function fileContents(
     backing: 'kernel',
     device: !status.regular,
     sealed: isSealed(status, place.offset + place.length),
-  };
+  } as const;
+  return place.origin === undefined ? contents : { ...contents, origin: place.origin };
 }
 
 const SHARED = flags.bit('MAP_SHARED');
