@@ -2,9 +2,8 @@
 // Never calls back into JavaScript: no getters, no valueOf.
 #pragma once
 
-#include <napi.h>
-
 #include <limits.h>
+#include <napi.h>
 
 #include <algorithm>
 #include <cmath>
@@ -121,12 +120,12 @@ class Args {
     size_t length = 0;
     napi_valuetype type = napi_undefined;
     napi_typeof(env_, values_[index], &type);
-    const bool read = type == napi_string &&
-                      napi_get_value_string_utf8(env_, values_[index], nullptr, 0, &length) ==
-                          napi_ok &&
-                      length < sizeof found.data &&
-                      napi_get_value_string_utf8(env_, values_[index], found.data,
-                                                 sizeof found.data, &length) == napi_ok;
+    const bool read =
+        type == napi_string &&
+        napi_get_value_string_utf8(env_, values_[index], nullptr, 0, &length) == napi_ok &&
+        length < sizeof found.data &&
+        napi_get_value_string_utf8(env_, values_[index], found.data, sizeof found.data, &length) ==
+            napi_ok;
     if (!read || strlen(found.data) != length) {
       fail(index);
       found.data[0] = '\0';

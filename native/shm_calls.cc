@@ -1,4 +1,5 @@
-// The exports about shared memory: objects by name, memfds and their seals, descriptors, file locks.
+// The exports about shared memory: objects by name, memfds and their seals, descriptors, file
+// locks.
 #include <string>
 #include <vector>
 
@@ -71,8 +72,7 @@ napi_value shm_names(Args& args) {
   for (uint32_t i = 0; i < names.size(); ++i) {
     napi_value text = nullptr;
     const std::string& name = names[i];
-    const napi_status made =
-        napi_create_string_utf8(args.env(), name.data(), name.size(), &text);
+    const napi_status made = napi_create_string_utf8(args.env(), name.data(), name.size(), &text);
     if (made != napi_ok || napi_set_element(args.env(), list, i, text) != napi_ok) return nullptr;
   }
   return list;

@@ -78,7 +78,8 @@ export class Descriptor implements Origin {
       const answer = native.reopen(this.#fd, writable);
       if (typeof answer === 'number') return answer;
       // Without /proc there is still the name.
-      if (this.name === undefined || codeOf(answer) !== 'ENOENT') check(answer, { path: this.name });
+      const without = ['ENOENT', 'ENOTSUP'].includes(codeOf(answer) ?? '');
+      if (!without) check(answer, { path: this.name });
     }
     return this.name === undefined ? undefined : this.#reopenByName(this.name, writable);
   }

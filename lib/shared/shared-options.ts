@@ -62,15 +62,7 @@ export interface OpenPlan {
   readonly timeout: number;
 }
 
-const ALL = [
-  'size',
-  'mode',
-  'exclusive',
-  'allocate',
-  'lifetime',
-  'initialize',
-  'timeout',
-] as const;
+const ALL = ['size', 'mode', 'exclusive', 'allocate', 'lifetime', 'initialize', 'timeout'] as const;
 const NAMELESS = ['size', 'allocate', 'initialize'] as const;
 const MOST_MODE = 0o777;
 

@@ -1,7 +1,7 @@
-// memmap-reaper PATH: a process that waits until nobody has an object of shared memory open, however
-// they went, and removes its name. Descriptor 3 is an open file of its own, with no lock yet; every
-// user's open file has a shared lock on the same byte. Knows the kernel only: no C library, so that
-// one program fits glibc and musl, and takes a few pages.
+// memmap-reaper PATH: a process that waits until nobody has an object of shared memory open,
+// however they went, and removes its name. Descriptor 3 is an open file of its own, with no lock
+// yet; every user's open file has a shared lock on the same byte. Knows the kernel only: no C
+// library, so that one program fits glibc and musl, and takes a few pages.
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -16,7 +16,7 @@ namespace {
 namespace raw = interpose::raw;
 
 constexpr long kObject = 3;
-constexpr long kInterrupted = -4;  // EINTR
+constexpr long kInterrupted = -4;    // EINTR
 constexpr int kSetLockAndWait = 38;  // F_OFD_SETLKW
 
 [[noreturn]] void leave(int code) {

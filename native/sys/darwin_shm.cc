@@ -1,5 +1,5 @@
-// Shared memory on macOS: shm_open(2), whose objects are no files. Written from documentation, never
-// compiled.
+// Shared memory on macOS: shm_open(2), whose objects are no files. Written from documentation,
+// never compiled.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -54,9 +54,9 @@ Result<SharedStatus> shared_status(int fd) {
   if (flags < 0) return {{}, errno, "fcntl"};
   // An object of shared memory has no kind, and no links are counted.
   const mode_t kind = (found.st_mode & S_IFMT) == 0 ? S_IFREG : 0;
-  return {{static_cast<uint64_t>(found.st_size), found.st_ino,
-           static_cast<uint64_t>(found.st_dev), 1, static_cast<mode_t>(found.st_mode | kind),
-           found.st_uid, found.st_gid, flags & O_ACCMODE}};
+  return {{static_cast<uint64_t>(found.st_size), found.st_ino, static_cast<uint64_t>(found.st_dev),
+           1, static_cast<mode_t>(found.st_mode | kind), found.st_uid, found.st_gid,
+           flags & O_ACCMODE}};
 }
 
 Result<SharedStatus> named_status(const char* name) {

@@ -80,9 +80,9 @@ Result<int> create_unnamed(mode_t mode) {
 Status publish(int fd, const char* temporary, const char* name) {
   const bool unnamed = temporary[0] == '\0';
   const Path from(temporary);
-  const int result = unnamed ? linkat(AT_FDCWD, Link(fd).text, AT_FDCWD, Path(name).text,
-                                      AT_SYMLINK_FOLLOW)
-                             : linkat(AT_FDCWD, from.text, AT_FDCWD, Path(name).text, 0);
+  const int result =
+      unnamed ? linkat(AT_FDCWD, Link(fd).text, AT_FDCWD, Path(name).text, AT_SYMLINK_FOLLOW)
+              : linkat(AT_FDCWD, from.text, AT_FDCWD, Path(name).text, 0);
   const Status linked = status(result, "shm_open");
   if (linked.ok() && !unnamed) unlink(from.text);
   return linked;

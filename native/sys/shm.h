@@ -1,8 +1,9 @@
-// THE CONTRACT, fourth part: objects of shared memory, what they are sealed with, and locks on files.
-// Nothing here allocates, throws or keeps errno. Implemented by linux_shm.cc and darwin_shm.cc.
+// THE CONTRACT, fourth part: objects of shared memory, what they are sealed with, and locks on
+// files. Nothing here allocates, throws or keeps errno. Implemented by linux_shm.cc and
+// darwin_shm.cc.
 //
-// Shared: a name has no slash and is terminated. Every descriptor that is given is new, the caller's
-// to close, and closed by exec(2). ENOTSUP where the system has no such thing.
+// Shared: a name has no slash and is terminated. Every descriptor that is given is new, the
+// caller's to close, and closed by exec(2). ENOTSUP where the system has no such thing.
 #pragma once
 
 #include <sys/types.h>
