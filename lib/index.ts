@@ -13,7 +13,7 @@ export type { LongCallOptions, Progress } from './chunks.js';
 export type { Access, Advice, ConstantTable, Protection } from './flags.js';
 export type { FileLike } from './file.js';
 export type { MappingState } from './record.js';
-export type { AnonymousSource, FileSource, Source } from './source.js';
+export type { AnonymousSource, FileSource, SharedSource, Source } from './source.js';
 export type { ReplaceOption } from './owned.js';
 export type { Numeric } from './sys.js';
 export type { WriteSource } from './transfer.js';
