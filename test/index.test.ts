@@ -9,6 +9,7 @@ it('exports what users rely on, and nothing by accident', () => {
     'MappedMemory',
     'Mapping',
     'Reservation',
+    'SharedMemory',
     'addressSpace',
     'allocationGranularity',
     'configure',
