@@ -1,4 +1,5 @@
 // Every Error memmap throws is made here. Knows no OS, no mapping, no addon.
+import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
 /** What memmap knows about a failure beyond Node's own `code`, `errno` and `syscall`. */
@@ -61,7 +62,7 @@ export class MapError extends Error {
     syscall: string,
     details: ErrorDetails & { code?: string; message?: string } = {},
   ) {
-    const [code, text] = getSystemErrorMap().get(errno) ?? [`errno ${String(-errno)}`, 'unknown'];
+    const [code, text] = getSystemErrorMap().get(errno) ?? strange(errno);
     const where = details.path === undefined ? '' : ` '${details.path}'`;
     super(details.message ?? withHint(`${code}: ${text}, ${syscall}${where}`, details.hint));
     this.code = details.code ?? code;
@@ -134,7 +135,15 @@ export class FaultError extends MapError {
 /** The errno of a name, negative as in Node: `errnoOf('ENOMEM')` is -12. */
 export function errnoOf(code: string): number {
   for (const [errno, [name]] of getSystemErrorMap()) if (name === code) return errno;
-  return 0;
+  const known: Partial<Record<string, number>> = constants.errno;
+  const number = known[code];
+  return number === undefined ? 0 : -number;
+}
+
+/** Node's list of texts is shorter than the kernel's: ESTALE is not in it. */
+function strange(errno: number): [string, string] {
+  const found = Object.entries(constants.errno).find(([, number]) => number === -errno);
+  return [found?.[0] ?? `errno ${String(-errno)}`, 'unknown'];
 }
 
 const MISUSE = {
