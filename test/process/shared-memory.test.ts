@@ -150,6 +150,7 @@ test('memory without a name goes to children of spawn, fork and cluster, and to 
     const worker = startWorker('const m = memmap.SharedMemory.fromFd(workerData).map(); m.write(4, "x");', shm.fd);
     assert.deepEqual(await worker.ended, [0]);
     const looker = node('SharedMemory.fromProcess(Number(argv[0]), Number(argv[1])).map().write(5, "x");', [process.pid, shm.fd]);
+    looker.child.stdin.end();
     assert.deepEqual(await looker.ended, [0, null]);
     assert.equal(m.read(0, 7).toString(), '\\0xxxxx\\0');
     assert.equal(shm.size, 100);
