@@ -1,7 +1,6 @@
 // The ONE typed door to C++. Nothing else loads the addon; a failure comes out of it as data and
 // becomes an Error here.
 import { join } from 'node:path';
-import { getSystemErrorMap } from 'node:util';
 import load from 'node-gyp-build';
 import {
   type ErrorDetails,
@@ -10,6 +9,7 @@ import {
   MapError,
   errnoOf,
   misuse,
+  systemError,
 } from './errors.js';
 import type { Failure, Maybe, Native } from './native.js';
 
@@ -183,7 +183,7 @@ export const isOutOfRoom = (answer: unknown): boolean =>
 
 /** The kernel's word for a failure, `undefined` for any other answer. */
 export const codeOf = (answer: unknown): string | undefined =>
-  isFailure(answer) ? getSystemErrorMap().get(answer.errno)?.[0] : undefined;
+  isFailure(answer) ? systemError(answer.errno)?.[0] : undefined;
 
 /** True when a fixed call failed and what was there is gone. */
 export const isDestroyed = (answer: unknown): boolean =>

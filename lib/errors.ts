@@ -1,5 +1,5 @@
 // Every Error memmap throws is made here. Knows no OS, no mapping, no addon.
-import { constants } from 'node:os';
+import { constants as osConstants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
 /** What memmap knows about a failure beyond Node's own `code`, `errno` and `syscall`. */
@@ -25,6 +25,13 @@ export interface ErrorDetails {
   /** The longest range that is free, in bytes. */
   largestFree?: number | undefined;
 }
+
+/** What libuv has no name for. */
+const MORE = new Map([[-osConstants.errno.ESTALE, ['ESTALE', 'stale file handle'] as const]]);
+
+/** The kernel's word for a number, negative as in Node, and what it means. */
+export const systemError = (errno: number): readonly [string, string] | undefined =>
+  getSystemErrorMap().get(errno) ?? MORE.get(errno);
 
 const present = (details: ErrorDetails): ErrorDetails =>
   Object.fromEntries(Object.entries(details).filter(([, value]) => value !== undefined));
@@ -62,7 +69,7 @@ export class MapError extends Error {
     syscall: string,
     details: ErrorDetails & { code?: string; message?: string } = {},
   ) {
-    const [code, text] = getSystemErrorMap().get(errno) ?? strange(errno);
+    const [code, text] = systemError(errno) ?? [`errno ${String(-errno)}`, 'unknown'];
     const where = details.path === undefined ? '' : ` '${details.path}'`;
     super(details.message ?? withHint(`${code}: ${text}, ${syscall}${where}`, details.hint));
     this.code = details.code ?? code;
@@ -134,16 +141,8 @@ export class FaultError extends MapError {
 
 /** The errno of a name, negative as in Node: `errnoOf('ENOMEM')` is -12. */
 export function errnoOf(code: string): number {
-  for (const [errno, [name]] of getSystemErrorMap()) if (name === code) return errno;
-  const known: Partial<Record<string, number>> = constants.errno;
-  const number = known[code];
-  return number === undefined ? 0 : -number;
-}
-
-/** Node's list of texts is shorter than the kernel's: ESTALE is not in it. */
-function strange(errno: number): [string, string] {
-  const found = Object.entries(constants.errno).find(([, number]) => number === -errno);
-  return [found?.[0] ?? `errno ${String(-errno)}`, 'unknown'];
+  for (const [errno, [name]] of [...getSystemErrorMap(), ...MORE]) if (name === code) return errno;
+  return 0;
 }
 
 const MISUSE = {

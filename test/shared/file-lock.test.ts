@@ -76,7 +76,12 @@ describe('lockFile', () => {
     second[Symbol.dispose]();
     expect([first.held, second.held]).toEqual([false, false]);
     const alone = held(a.lockFile('exclusive'));
-    expect(alone).toMatchObject({ kind: 'exclusive', fileOffset: 0n, length: 3 * pageSize, held: true });
+    expect(alone).toMatchObject({
+      kind: 'exclusive',
+      fileOffset: 0n,
+      length: 3 * pageSize,
+      held: true,
+    });
     for (const each of [a, b]) expect(refused(() => each.lockFile('shared'))).toMatchObject(taken);
     alone.unlock();
     alone.unlock();
@@ -94,7 +99,9 @@ describe('lockFile', () => {
     expect(await other.locks('exclusive', 160, 1000)).toBe('free');
     lock.unlock();
     expect(await other.locks('exclusive', 150, 10)).toBe('free');
-    expect(refused(() => window.lockFile('shared', { offset: 50, length: 1 }))).toMatchObject(taken);
+    expect(refused(() => window.lockFile('shared', { offset: 50, length: 1 }))).toMatchObject(
+      taken,
+    );
     held(window.lockFile('exclusive', { offset: 0, length: 49 }));
   });
 
