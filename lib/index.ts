@@ -13,7 +13,7 @@ export type { LongCallOptions, Progress } from './chunks.js';
 export type { Access, Advice, ConstantTable, Protection } from './flags.js';
 export type { FileLike } from './file.js';
 export type { MappingState } from './record.js';
-export type { AnonymousSource, FileSource, Source } from './source.js';
+export type { AnonymousSource, FileSource, SharedSource, Source } from './source.js';
 export type { ReplaceOption } from './owned.js';
 export type { Numeric } from './sys.js';
 export type { WriteSource } from './transfer.js';
@@ -46,6 +46,16 @@ export {
   type FaultDetails,
   type FaultKind,
 } from './errors.js';
+export {
+  type WaitAsyncOptions,
+  type WaitOptions,
+  type WaitResult,
+  type Words,
+  notify,
+  wait,
+  waitAsync,
+} from './shared/wait.js';
+export { Mutex, type LockAsyncOptions, type LockOptions, type MutexGuard } from './shared/mutex.js';
 export { guardStatus } from './guard-status.js';
 export type { FaultRecord, GuardStatus } from './faults.js';
 export { configure, type Settings } from './settings.js';

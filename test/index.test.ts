@@ -8,6 +8,7 @@ it('exports what users rely on, and nothing by accident', () => {
     'MapError',
     'MappedMemory',
     'Mapping',
+    'Mutex',
     'Reservation',
     'SharedMemory',
     'addressSpace',
@@ -18,10 +19,13 @@ it('exports what users rely on, and nothing by accident', () => {
     'mapAnonymous',
     'mapFile',
     'mapFileSync',
+    'notify',
     'pageSize',
     'registry',
     'reserve',
     'sys',
+    'wait',
+    'waitAsync',
   ]);
   expect(Object.keys(memmap.sys).sort()).toEqual([
     'madvise',
