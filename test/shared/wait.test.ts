@@ -207,7 +207,8 @@ print(words[0], flush=True)
       }
     `;
     const workers = [0, 1].map((own) => new Worker(source(own), { eval: true }));
-    for (const worker of workers) expect(await once(worker, 'exit')).toEqual([0]);
+    const ended = await Promise.all(workers.map((worker) => once(worker, 'exit')));
+    expect(ended).toEqual([[0], [0]]);
     expect(new Int32Array(mapping.buffer.buffer)[0]).toBe(2000);
   });
 
