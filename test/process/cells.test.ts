@@ -106,7 +106,7 @@ for (const [how, end] of Object.entries(endings)) {
         const m = memmap.mapFileSync(workerData, { access: 'read-write' });
         for (let i = 0; i < 100; i++) if (new Cell(m, 64 * i + (i >= 64 ? 16384 : 0)).take() !== 'taken') throw new Error('not free');
         // A sleeper that nobody will ever wake.
-        memmap.waitAsync(m, 12288, 0).catch(() => {});
+        memmap.waitAsync(m, 12288, 0, { ref: false }).catch(() => {});
         await new Promise(setImmediate);
         ${end};
       \`, path);
