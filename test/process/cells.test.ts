@@ -370,6 +370,31 @@ describe('a file that a peer cuts short', () => {
       assert.throws(() => mutexes[0].lock(), { code: 'ERR_MEMMAP_FAULT' });
     `));
 
+  test('under a thread that ends with it is no end of the process', () =>
+    run(`
+      for (const end of ['process.exit(0)', 'parentPort.close()', 'for (;;);']) {
+        const path = blank();
+        const worker = startWorker(\`
+          const { Cell } = require(${JSON.stringify(join(dist, 'cell.js'))});
+          const m = memmap.mapFileSync(workerData, { access: 'read-write' });
+          const mine = Array.from({ length: 128 }, (_, i) => new Cell(m, 64 * i));
+          for (const cell of mine) cell.take();
+          require('node:fs').truncateSync(workerData, 4096);
+          parentPort.postMessage(1);
+          await new Promise(setImmediate);
+          \${end};
+        \`.replace('$' + '{end}', end), path);
+        await once(worker, 'message');
+        if (end.startsWith('for')) await worker.terminate();
+        else await worker.ended;
+        assert.deepEqual(new Set(cells(shared(path), 64).map((cell) => cell.state())), new Set(['died']));
+      }
+      // And under the main thread, in the end of this very process.
+      const last = blank();
+      for (const cell of cells(shared(last), 128)) cell.take();
+      fs.truncateSync(last, 4096);
+    `));
+
   test('without the guard it is SIGBUS, as the documentation says', async () => {
     const { code, signal } = await runProgram(`${tools}
       const path = blank();
