@@ -135,10 +135,10 @@ export class Endpoint {
     return answer;
   }
 
-  /** What was reserved or claimed is not ours any more, although we live. */
-  lost(): Error {
-    this.ring.trouble = 'the state of a record that is held here';
-    return this.#fail();
+  /** The end of a message in place: whether it was still ours, as it must be while we live. */
+  settled(wasOurs: boolean): void {
+    if (!wasOurs) this.ring.trouble = 'a record that is held here was changed';
+    this.answer(wasOurs ? 0 : ANSWER.corrupt);
   }
 
   spot(word: number): Spot {
@@ -175,15 +175,11 @@ export class Endpoint {
       this.#failure = fault;
       throw fault;
     }
-    if (answer === ANSWER.corrupt) throw this.#fail();
-  }
-
-  #fail(): Error {
-    const { trouble } = this.ring;
-    this.#failure ??= misuse('CORRUPT', `the channel makes no sense: ${trouble}`, {
+    if (answer !== ANSWER.corrupt) return;
+    this.#failure = misuse('CORRUPT', `the channel makes no sense: ${this.ring.trouble}`, {
       hint: 'another program wrote over it; make a new one',
     });
-    return this.#failure;
+    throw this.#failure;
   }
 }
 

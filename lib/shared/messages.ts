@@ -36,12 +36,12 @@ export class MessageDraft {
   commit(length?: number): void {
     const bytes = length === undefined ? this.#reserved : validate.bytes('length', length);
     validate.within(0, bytes, this.#reserved);
-    this.#finish('committed', ({ end, unit }) => end.sender.commit(unit, this.#reserved, bytes));
+    this.#finish(({ end, unit }) => end.sender.commit(unit, this.#reserved, bytes));
   }
 
   /** Gives it up: nothing is sent. */
   abort(): void {
-    this.#finish('aborted', ({ end, unit }) => end.sender.abort(unit));
+    this.#finish(({ end, unit }) => end.sender.abort(unit));
   }
 
   /** `abort`, at the end of a `using` block, unless it was committed. */
@@ -49,13 +49,12 @@ export class MessageDraft {
     if (!this.#isDone && !this.#held.end.isDetached) this.abort();
   }
 
-  #finish(what: string, settle: (held: Held) => boolean): void {
+  #finish(settle: (held: Held) => boolean): void {
     const { end } = this.#held;
     if (this.#isDone) throw done('committed or aborted');
     end.check();
     this.#isDone = true;
-    if (!settle(this.#held)) throw end.lost();
-    end.answer(what.length);
+    end.settled(settle(this.#held));
   }
 }
 
@@ -96,7 +95,6 @@ export class MessagePeek {
     if (this.#isDone) throw done('released or requeued');
     end.check();
     this.#isDone = true;
-    if (!settle(this.#held)) throw end.lost();
-    end.answer(0);
+    end.settled(settle(this.#held));
   }
 }

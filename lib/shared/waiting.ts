@@ -1,7 +1,7 @@
 // How one waits for a ring: spin, sleep on its number, look again. In slices, since whoever should wake us may be killed.
 import { misuse } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
-import { sleep, sleepLater } from './futex.js';
+import { type SleepOptions, type SleepResult, sleep, sleepLater } from './futex.js';
 import type { Patience } from './line.js';
 import { ANSWER, WORD } from './ring-layout.js';
 import { type Spin, timedOut } from './waiting-options.js';
@@ -70,15 +70,25 @@ export class Waiting {
       busySince = this.#mindLock(answer, lock, busySince);
       if (answer === ANSWER.busy) {
         const held = Atomics.load(this.#end.words, lock);
-        await sleepLater(this.#end.spot(lock), held, { timeout: SLICE_BUSY, signal, ref });
+        await this.#sleepLater(lock, held, { timeout: SLICE_BUSY, signal, ref });
         continue;
       }
       const seen = this.#announce(flag, number);
       answer = attempt.try();
       if (isSettled(answer)) return answer;
       const timeout = Math.min(SLICE_LATER, left);
-      const result = await sleepLater(this.#end.spot(number), seen, { timeout, signal, ref });
+      const result = await this.#sleepLater(number, seen, { timeout, signal, ref });
       this.#awake(result === 'timed-out');
+    }
+  }
+
+  async #sleepLater(word: number, value: number, options: SleepOptions): Promise<SleepResult> {
+    try {
+      return await sleepLater(this.#end.spot(word), value, options);
+    } catch (error) {
+      // detach() may have unmapped it.
+      this.#end.check();
+      throw error;
     }
   }
 
