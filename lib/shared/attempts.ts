@@ -1,4 +1,6 @@
-// What one can wait for at a channel, each as a call that may be made again.
+// What one can wait for at a channel, each as a call that may be made again. What it got is in it: whoever waits hears of it
+// later, when the ring has moved on.
+import * as validate from '../validate.js';
 import type { Endpoint } from './endpoint.js';
 import type { Intake } from './intake.js';
 import { ANSWER, WORD } from './ring-layout.js';
@@ -21,16 +23,19 @@ export class SendAttempt implements Attempt {
 
 export class ReserveAttempt implements Attempt {
   readonly side = 'space';
+  readonly length: number;
+  offset = 0;
   readonly #end: Endpoint;
-  readonly #length: number;
 
   constructor(end: Endpoint, length: number) {
     this.#end = end;
-    this.#length = length;
+    this.length = length;
   }
 
   try(): number {
-    return this.#end.answer(this.#end.sender.reserve(this.#length));
+    const answer = this.#end.answer(this.#end.sender.reserve(this.length));
+    this.offset = this.#end.sender.offset;
+    return answer;
   }
 }
 
@@ -47,7 +52,7 @@ export class DrainAttempt implements Attempt {
 
   try(): number {
     const { ring, receiver, words } = this.#end;
-    if (Atomics.load(words, WORD.closed) !== 0) return ANSWER.closed;
+    if (Atomics.load(words, WORD.closed) !== 0) return this.#end.answer(ANSWER.closed);
     if (ring.free < this.#bytes && receiver.isLitter()) receiver.sweep(0);
     return this.#end.answer(ring.free >= this.#bytes ? 0 : ANSWER.wait);
   }
@@ -55,6 +60,7 @@ export class DrainAttempt implements Attempt {
 
 export class ReceiveAttempt implements Attempt {
   readonly side = 'items';
+  message: Buffer | undefined;
   readonly #end: Endpoint;
   readonly #intake: Intake;
 
@@ -64,7 +70,9 @@ export class ReceiveAttempt implements Attempt {
   }
 
   try(): number {
-    return this.#end.answer(this.#intake.receive());
+    const answer = this.#end.answer(this.#intake.receive());
+    if (answer >= 0) this.message = this.#intake.message;
+    return answer;
   }
 }
 
@@ -74,10 +82,10 @@ export class ReceiveIntoAttempt implements Attempt {
   readonly #intake: Intake;
   readonly #target: Uint8Array;
 
-  constructor(end: Endpoint, intake: Intake, target: Uint8Array) {
+  constructor(end: Endpoint, intake: Intake, target: unknown) {
     this.#end = end;
     this.#intake = intake;
-    this.#target = target;
+    this.#target = validate.byteView('target', target);
   }
 
   try(): number {
@@ -87,6 +95,8 @@ export class ReceiveIntoAttempt implements Attempt {
 
 export class ClaimAttempt implements Attempt {
   readonly side = 'items';
+  offset = 0;
+  length = 0;
   readonly #end: Endpoint;
 
   constructor(end: Endpoint) {
@@ -94,6 +104,10 @@ export class ClaimAttempt implements Attempt {
   }
 
   try(): number {
-    return this.#end.answer(this.#end.receiver.claim());
+    const { receiver } = this.#end;
+    const answer = this.#end.answer(receiver.claim());
+    this.offset = receiver.offset;
+    this.length = receiver.length;
+    return answer;
   }
 }

@@ -3,7 +3,7 @@ import type { Mapping } from '../mapping.js';
 import { boolean, bytes, givenRange, options, wrongKind } from '../validate.js';
 import { type Codec, codecOf } from './codec.js';
 import { LEAST_CAPACITY, OVERHEAD, UNIT } from './ring-layout.js';
-import type { SharedCreateOptions, SharedLifetime } from './shared-options.js';
+import type { SharedCreateOptions, SharedLifetime, SharedOpenOptions } from './shared-options.js';
 import { SharedMemory } from './shared-memory.js';
 
 /** How one handle uses a channel. */
@@ -58,7 +58,11 @@ const useOf = (given: { readonly codec?: unknown; readonly ref?: unknown }): Use
 });
 
 export function channelPlan(value: unknown): ChannelPlan {
-  const { offset, length, ...use } = options('options', value, [...USE, 'offset', 'length'] as const);
+  const { offset, length, ...use } = options('options', value, [
+    ...USE,
+    'offset',
+    'length',
+  ] as const);
   return { ...givenRange(defined({ offset, length })), ...useOf(use) };
 }
 
@@ -71,7 +75,9 @@ export function createPlan(
   value: unknown,
   isNamed: boolean,
 ): { readonly use: Use; readonly shared: SharedCreateOptions } {
-  const names = isNamed ? ([...USE, 'capacity', ...SHARED] as const) : ([...USE, 'capacity'] as const);
+  const names = isNamed
+    ? ([...USE, 'capacity', ...SHARED] as const)
+    : ([...USE, 'capacity'] as const);
   const given: Partial<Record<string, unknown>> = options('options', value, names);
   const { codec, ref, capacity, ...rest } = given;
   const room = bytes('options.capacity', capacity, LEAST_CAPACITY);
@@ -81,9 +87,13 @@ export function createPlan(
 
 const SHARED = ['mode', 'exclusive', 'lifetime'] as const;
 
-export function openPlan(value: unknown): { readonly use: Use; readonly timeout: unknown } {
+export function openPlan(value: unknown): {
+  readonly use: Use;
+  readonly shared: SharedOpenOptions;
+} {
   const { timeout, ...use } = options('options', value, [...USE, 'timeout'] as const);
-  return { use: useOf(use), timeout };
+  // Checked where it is used.
+  return { use: useOf(use), shared: defined({ timeout }) };
 }
 
 /** The mapping of a channel, and whether it was made for it. */

@@ -30,6 +30,8 @@ export interface EndpointPlace {
   readonly offset: number;
   /** Undefined: what the channel says, or to the end of the mapping. */
   readonly length: number | undefined;
+  /** It was made before: zeros are no channel. */
+  readonly isThere: boolean;
 }
 
 /** The futex calls are on words, the ring counts them from its own beginning. */
@@ -84,7 +86,7 @@ export class Endpoint {
   #isDetached = false;
   #faults = 0;
 
-  constructor({ mapping, offset, length }: EndpointPlace) {
+  constructor({ mapping, offset, length, isThere }: EndpointPlace) {
     const record = liveOf(mapping);
     validate.within(offset, length ?? OVERHEAD + LEAST_CAPACITY, record.length);
     const room = Math.min(length ?? record.length - offset, OVERHEAD + MOST_CAPACITY);
@@ -94,9 +96,11 @@ export class Endpoint {
     const buffer = mapping.view(offset, OVERHEAD + units * UNIT);
     const words = new Int32Array(buffer.buffer, buffer.byteOffset, buffer.length / 4);
     this.#faults = faultCount();
-    const attached = attach(words, units, length !== undefined);
+    const attached = attach(words, units, { exact: length !== undefined, isThere });
     if ('problem' in attached) {
-      throw faultWithin(record, { offset, length: room }) ?? misuse(attached.problem, attached.message);
+      throw (
+        faultWithin(record, { offset, length: room }) ?? misuse(attached.problem, attached.message)
+      );
     }
     this.mapping = mapping;
     this.offset = offset;
@@ -186,7 +190,11 @@ export class Endpoint {
 function mustHoldSomething(room: number): void {
   const least = OVERHEAD + LEAST_CAPACITY;
   if (room >= least) return;
-  throw misuse('RANGE', `a channel takes at least ${String(least)} bytes; here are ${String(room)}`, {
-    argument: 'length',
-  });
+  throw misuse(
+    'RANGE',
+    `a channel takes at least ${String(least)} bytes; here are ${String(room)}`,
+    {
+      argument: 'length',
+    },
+  );
 }

@@ -123,9 +123,14 @@ const corrupt = (message: string): Attached => ({ problem: 'CORRUPT', message })
  * Finds the channel in `words`, or makes one where there are zeros. Each constant is put over a zero by compare-and-swap, the
  * magic last: several may do it at once or be killed meanwhile, and everything else of a new channel is zero.
  */
-export function attach(words: Int32Array, units: number, exact: boolean): Attached {
+export function attach(
+  words: Int32Array,
+  units: number,
+  { exact, isThere }: { readonly exact: boolean; readonly isThere: boolean },
+): Attached {
   const magic = Atomics.load(words, WORD.magic);
   if (magic !== 0 && magic !== MAGIC) return corrupt('there is no channel, and no zeros either');
+  if (magic === 0 && isThere) return corrupt('there is no channel');
   let found = units;
   if (magic === MAGIC) {
     found = Atomics.load(words, WORD.units);

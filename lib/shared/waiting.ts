@@ -113,7 +113,9 @@ export class Waiting {
   }
 }
 
-const isSettled = (answer: number): boolean => answer !== ANSWER.wait && answer !== ANSWER.busy;
+/** Whether an answer is one, and not to be asked for again. */
+export const isSettled = (answer: number): boolean =>
+  answer !== ANSWER.wait && answer !== ANSWER.busy;
 
 /** Once at least, then until `until`. */
 function tryOften(attempt: Attempt, until: number): number {

@@ -47,7 +47,7 @@ export class Rings {
     this.words = new Int32Array(memory);
     this.bytes = new Uint8Array(memory);
     this.units = units;
-    const attached = attach(this.words, units, true);
+    const attached = attach(this.words, units, { exact: true, isThere: false });
     if (!('units' in attached)) throw new Error(attached.message);
   }
 

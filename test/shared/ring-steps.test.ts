@@ -122,7 +122,7 @@ const programs: Record<string, (story: Story, peer: Peer) => void> = {
     story.write(peer, 10);
     story.write(peer, 11);
   },
-  'gives a reservation back': (story, { sender }) => {
+  'gives a reservation back': (_story, { sender }) => {
     const unit = sender.reserve(40);
     if (unit >= 0) expect(sender.abort(unit)).toBe(true);
   },
