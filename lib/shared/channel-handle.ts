@@ -8,7 +8,7 @@ import { Endpoint } from './endpoint.js';
 import type { Line, Patience } from './line.js';
 import { ANSWER, UNIT, WORD } from './ring-layout.js';
 import type { SharedMemory } from './shared-memory.js';
-import { type SpinOptions, patienceOf, spinOf } from './waiting-options.js';
+import { type Spin, patienceOf } from './waiting-options.js';
 import { type Attempt, Waiting, isSettled } from './waiting.js';
 
 /** Calls that need not wait, one after the other, before the rest of the program gets a turn. */
@@ -133,8 +133,7 @@ export abstract class ChannelHandle {
   }
 
   /** @internal The answer, once it is one; blocks meanwhile. */
-  protected now(attempt: Attempt, options: SpinOptions | undefined): number {
-    const times = spinOf(options);
+  protected now(attempt: Attempt, times: Spin): number {
     for (let look = 0; look < LOOKS; look++) {
       const answer = attempt.try();
       if (isSettled(answer)) return answer;

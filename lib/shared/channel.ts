@@ -26,7 +26,8 @@ import { Line } from './line.js';
 import { MessageDraft, MessagePeek } from './messages.js';
 import { ROLE } from './participants.js';
 import { SharedMemory } from './shared-memory.js';
-import type { SpinOptions, WaitOptions } from './waiting-options.js';
+import { type SpinOptions, type WaitOptions, spinOf } from './waiting-options.js';
+import { isSettled } from './waiting.js';
 
 /** Shared memory that `create` or `open` hands to the constructor, to be closed with the handle. */
 const owned = new WeakSet<SharedMemory>();
@@ -105,7 +106,11 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** `send`, blocking the thread: it spins for a while, then sleeps. */
   sendSync(message: Outgoing[Kind], options?: SpinOptions): void {
     const bytes = this.#outgoing(message);
-    this.mustBeOpen(this.now(new SendAttempt(this.end, bytes), options));
+    const times = spinOf(options);
+    const { end } = this;
+    let answer = end.answer(end.sender.send(bytes, bytes.length));
+    if (!isSettled(answer)) answer = this.now(new SendAttempt(end, bytes), times);
+    this.mustBeOpen(answer);
   }
 
   /** Sends a message if there is room, and says whether. Never before those that wait in `send`. */
@@ -143,7 +148,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** `receive`, blocking the thread: it spins for a while, then sleeps. */
   receiveSync(options?: SpinOptions): Incoming[Kind] | undefined {
     this.#begin(ROLE.receives);
-    return this.#received(this.now(this.#receiving, options), this.#receiving);
+    return this.#received(this.now(this.#receiving, spinOf(options)), this.#receiving);
   }
 
   /** The next message, or undefined when there is none now. */
@@ -169,7 +174,10 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** `receiveInto`, blocking the thread. */
   receiveIntoSync(target: NodeJS.ArrayBufferView, options?: SpinOptions): number | undefined {
     this.#begin(ROLE.receives);
-    const length = this.now(new ReceiveIntoAttempt(this.end, this.#intake, target), options);
+    const length = this.now(
+      new ReceiveIntoAttempt(this.end, this.#intake, target),
+      spinOf(options),
+    );
     return length < 0 ? undefined : length;
   }
 
@@ -190,7 +198,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** `reserve`, blocking the thread. */
   reserveSync(length: number, options?: SpinOptions): MessageDraft {
     const attempt = this.#reservation(length);
-    return this.#draft(this.now(attempt, options), attempt);
+    return this.#draft(this.now(attempt, spinOf(options)), attempt);
   }
 
   /** `reserve` if there is room now. */
@@ -213,7 +221,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** `peek`, blocking the thread. */
   peekSync(options?: SpinOptions): MessagePeek | undefined {
     this.#begin(ROLE.receives);
-    return this.#claimed(this.now(this.#claiming, options), this.#claiming);
+    return this.#claimed(this.now(this.#claiming, spinOf(options)), this.#claiming);
   }
 
   /** `peek` when there is a message now. */
