@@ -29,8 +29,8 @@ import { SharedMemory } from './shared-memory.js';
 import { type SpinOptions, type WaitOptions, spinOf } from './waiting-options.js';
 import { isSettled } from './waiting.js';
 
-/** Shared memory that `create` or `open` hands to the constructor, to be closed with the handle. */
-const owned = new WeakSet<SharedMemory>();
+/** Shared memory that `create` or `open` hands to the constructor: it is closed with the handle. */
+const handedOver = new WeakSet<SharedMemory>();
 
 /**
  * A queue of messages in shared memory: many senders, many receivers, in any processes and threads, each with a handle of its own. Each
@@ -65,7 +65,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
    */
   constructor(memory: Mapping | SharedMemory, options?: ChannelOptions<Kind>) {
     const plan = channelPlan(options);
-    const isOwned = memory instanceof SharedMemory && owned.has(memory);
+    const isOwned = memory instanceof SharedMemory && handedOver.delete(memory);
     super(memory, plan, isOwned ? memory : undefined);
     this.#codec = plan.codec;
     this.#intake = new Intake(this.end);
@@ -300,6 +300,6 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
 }
 
 function opened<Kind extends Codec>(shared: SharedMemory, use: object): Channel<Kind> {
-  owned.add(shared);
+  handedOver.add(shared);
   return new Channel<Kind>(shared, use);
 }

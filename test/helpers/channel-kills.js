@@ -18,7 +18,10 @@ const RECEIVERS = 4;
 const INCARNATIONS = SENDERS + RECEIVERS + 3 * kills + 64;
 
 const channel = memmap.Channel.create(null, { capacity: 256 * 1024 });
-const shared = memmap.SharedMemory.create(null, { size: Ledger.bytes(INCARNATIONS), allocate: false });
+const shared = memmap.SharedMemory.create(null, {
+  size: Ledger.bytes(INCARNATIONS),
+  allocate: false,
+});
 const ledger = Ledger.over(shared.map(), INCARNATIONS);
 
 const peers = new Set();
@@ -30,14 +33,21 @@ function start(role) {
   const incarnation = everybody.length;
   if (incarnation >= INCARNATIONS) throw new Error('the ledger is full');
   const how = incarnation % 2 === 0 ? 'async' : 'sync';
-  const args = [join(__dirname, 'channel-peer.js'), role, how, String(incarnation), String(INCARNATIONS)];
+  const args = [
+    join(__dirname, 'channel-peer.js'),
+    role,
+    how,
+    String(incarnation),
+    String(INCARNATIONS),
+  ];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit', channel.shared.fd, shared.fd],
   });
   const peer = { role, incarnation, child, killed: false, ready: once(child.stdout, 'data') };
   peer.exit = once(child, 'exit').then(([code, signal]) => {
     peers.delete(peer);
-    if (!peer.killed && code !== 0) failures.push(`${role} ${incarnation} ended with ${code ?? signal}`);
+    if (!peer.killed && code !== 0)
+      failures.push(`${role} ${incarnation} ended with ${code ?? signal}`);
     if (!peer.killed && !isEnding) start(role);
   });
   peers.add(peer);
@@ -62,7 +72,8 @@ async function ended(role) {
   const group = [...peers].filter((peer) => peer.role === role);
   const late = sleep(30_000, 'late', { ref: false });
   const result = await Promise.race([Promise.all(group.map(({ exit }) => exit)), late]);
-  if (result === 'late') failures.push(`not every ${role} has ended: ${JSON.stringify(channel.stats())}`);
+  if (result === 'late')
+    failures.push(`not every ${role} has ended: ${JSON.stringify(channel.stats())}`);
 }
 
 function check() {
@@ -74,7 +85,8 @@ function check() {
     const { received } = ledger.of(incarnation);
     for (const name of received) counts.set(name, (counts.get(name) ?? 0) + 1);
     // Written down, and killed before it could release it: another has it too.
-    if (killed && received.length > 0) excused.set(received.at(-1), (excused.get(received.at(-1)) ?? 0) + 1);
+    if (killed && received.length > 0)
+      excused.set(received.at(-1), (excused.get(received.at(-1)) ?? 0) + 1);
   }
   let missing = 0;
   for (const { incarnation, role } of everybody) {
@@ -90,7 +102,8 @@ function check() {
   for (const [name, count] of counts) twice += Math.max(0, count - 1 - (excused.get(name) ?? 0));
   const deadReceivers = everybody.filter(({ role, killed }) => killed && role !== 'send').length;
   if (twice > 0) failures.push(`${twice} messages were received twice`);
-  if (missing > (taking === 'receive' ? deadReceivers : 0)) failures.push(`${missing} messages are missing`);
+  if (missing > (taking === 'receive' ? deadReceivers : 0))
+    failures.push(`${missing} messages are missing`);
   if (counts.size !== sentInAll + maybe - missing) failures.push('messages that nobody sent');
   return { kills, sent: sentInAll, received: counts.size, missing, maybe };
 }

@@ -24,7 +24,10 @@ class Ledger {
 
   static over(mapping, incarnations) {
     const { buffer } = mapping;
-    return new Ledger(new Int32Array(buffer.buffer, buffer.byteOffset, buffer.length >> 2), incarnations);
+    return new Ledger(
+      new Int32Array(buffer.buffer, buffer.byteOffset, buffer.length >> 2),
+      incarnations,
+    );
   }
 
   get stopped() {

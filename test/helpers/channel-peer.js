@@ -29,7 +29,8 @@ function nameOf(buffer) {
   const which = buffer.readUInt32LE(4);
   const seed = from * 7 + which;
   for (let index = 8; index < buffer.length; index++) {
-    if (buffer[index] !== ((seed + index) & 0xff)) throw new Error(`torn: ${from}/${which} at ${index}`);
+    if (buffer[index] !== ((seed + index) & 0xff))
+      throw new Error(`torn: ${from}/${which} at ${index}`);
   }
   return from * WHICH + which;
 }
@@ -38,7 +39,8 @@ async function sendOne(which) {
   const length = lengthOf();
   const kind = random(10);
   if (kind < 3) {
-    const draft = how === 'async' ? await channel.reserve(length + 50) : channel.reserveSync(length + 50);
+    const draft =
+      how === 'async' ? await channel.reserve(length + 50) : channel.reserveSync(length + 50);
     if (kind === 0) draft.abort();
     else {
       fill(draft.buffer.subarray(0, length), which);

@@ -31,6 +31,8 @@ const action = fc.oneof(
   }),
 );
 
+const isLost = ({ ring }: Peer): boolean => ring.trouble !== '';
+
 function act(peer: Peer, what: string, length: number): number {
   const { sender, receiver } = peer;
   switch (what) {
@@ -80,11 +82,11 @@ it('answers, and stays inside, whatever another program writes', () => {
           continue;
         }
         const peer = peers[turn++ % 2];
-        if (peer === undefined || peer.ring.trouble !== '') continue;
+        if (peer === undefined || isLost(peer)) continue;
         const length = 'length' in step ? Math.min(step.length, (UNITS - 2) * 8) : 0;
         const answer = act(peer, step.what, length);
         answers.add(answer);
-        expect(answer === ANSWER.corrupt).toBe(peer.ring.trouble !== '');
+        expect(isLost(peer)).toBe(answer === ANSWER.corrupt);
       }
       expect(rings.bytes.slice(0, WORD.closed * 4)).toEqual(before);
       expect(rings.bytes.length).toBe(OVERHEAD + UNITS * 8);

@@ -153,9 +153,7 @@ describe.each(Object.entries(programs))('a peer that %s', (_name, program) => {
     withPlainAtomics(() => {
       for (let step = 0; ; step++) {
         const story = begin();
-        let killed = false;
         story.stepped.at(step, () => {
-          killed = true;
           throw new Killed();
         });
         try {
@@ -163,13 +161,13 @@ describe.each(Object.entries(programs))('a peer that %s', (_name, program) => {
         } catch (error) {
           if (!(error instanceof Killed)) throw error;
         }
-        story.stepped.cancel();
+        const last = story.stepped.cancel();
         story.kill(story.first);
         for (const { receiver } of [story.second, story.third]) receiver.thorough = true;
         // What the second had claimed in the program comes back too: it is killed with it.
         story.kill(story.second);
         story.check([story.rings.join(4), story.third]);
-        if (!killed) {
+        if (last) {
           expect(step).toBeGreaterThan(20);
           return;
         }

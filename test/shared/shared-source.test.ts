@@ -1,5 +1,6 @@
+import type {
+  Mapping} from '../../lib/index.js';
 import {
-  Mapping,
   SharedMemory,
   mapAnonymous,
   pageSize,
