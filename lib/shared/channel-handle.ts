@@ -22,7 +22,11 @@ const CLOSE_PATIENCE = 1000;
 
 /** Handles that nobody can reach leave. */
 const dropped = new FinalizationRegistry<Endpoint>((end) => {
-  end.detach();
+  try {
+    end.detach();
+  } catch {
+    // Somebody wrote over its place; nobody is left who could be told.
+  }
 });
 
 /** The life of a handle, and what it knows of its channel. */

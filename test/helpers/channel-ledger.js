@@ -58,7 +58,7 @@ class Ledger {
   of(incarnation) {
     const [tried, sent, count] = this.words.subarray(head(incarnation), head(incarnation) + 3);
     const from = head(this.incarnations) + incarnation * LOG;
-    return { tried, sent, received: [...this.words.subarray(from, from + count)] };
+    return { tried, sent, received: this.words.subarray(from, from + count) };
   }
 }
 
