@@ -9,7 +9,9 @@ it('exports what users rely on, and nothing by accident', () => {
     'MapError',
     'MappedMemory',
     'Mapping',
+    'Mutex',
     'Reservation',
+    'SharedMemory',
     'addressSpace',
     'allocationGranularity',
     'configure',
@@ -18,10 +20,13 @@ it('exports what users rely on, and nothing by accident', () => {
     'mapAnonymous',
     'mapFile',
     'mapFileSync',
+    'notify',
     'pageSize',
     'registry',
     'reserve',
     'sys',
+    'wait',
+    'waitAsync',
   ]);
   expect(Object.keys(memmap.sys).sort()).toEqual([
     'madvise',
