@@ -93,6 +93,21 @@ const untold = new Set<MappingRecord>();
 
 const endOf = (record: MappingRecord): number => record.address + record.length;
 
+/** How many faults there were in this process: whether one must look for one's own. */
+export const faultCount = (): number => posted?.[0] ?? 0;
+
+/** The first fault of a range that is not repaired, as the error that tells it. */
+export function faultWithin(
+  record: MappingRecord,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): FaultError | undefined {
+  collectFaults();
+  const found = record.log.faults.find(
+    (fault) => fault.offset < offset + length && fault.offset + fault.length > offset,
+  );
+  return found === undefined ? undefined : errorOf(found, record, record.owner);
+}
+
 function raise(error: Error): void {
   inHome(() => {
     process.nextTick(() => {

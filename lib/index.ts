@@ -62,3 +62,15 @@ export { configure, type Settings } from './settings.js';
 export * as sys from './sys.js';
 export { constants } from './constants.js';
 export { allocationGranularity, pageSize } from './granularity.js';
+export { Channel } from './shared/channel.js';
+export type { ChannelHandle } from './shared/channel-handle.js';
+export type {
+  ChannelCreateOptions,
+  ChannelOpenOptions,
+  ChannelOptions,
+  ChannelUse,
+} from './shared/channel-options.js';
+export type { ChannelStats } from './shared/channel-stats.js';
+export type { Codec, Incoming, Outgoing } from './shared/codec.js';
+export type { MessageDraft, MessagePeek } from './shared/messages.js';
+export type { SpinOptions, WaitOptions } from './shared/waiting-options.js';
