@@ -21,6 +21,7 @@
         "native/books.cc",
         "native/buffers.cc",
         "native/calls.cc",
+        "native/cells.cc",
         "native/claims.cc",
         "native/constants.cc",
         "native/data_calls.cc",
@@ -44,6 +45,9 @@
         "native/space.cc",
         "native/spares.cc",
         "native/survey_calls.cc",
+        "native/sync_calls.cc",
+        "native/tenants.cc",
+        "native/waiters.cc",
         "native/watches.cc",
         "native/weak.cc",
         "native/sys/posix.cc"
@@ -81,14 +85,14 @@
       },
       "conditions": [
         ["OS=='linux'", {
-          "sources": ["native/sys/linux.cc", "native/sys/linux_signal.cc", "native/sys/linux_survey.cc"],
+          "sources": ["native/sys/linux.cc", "native/sys/linux_signal.cc", "native/sys/linux_survey.cc", "native/sys/linux_sync.cc"],
           "defines": ["_GNU_SOURCE"],
           # nodelete: a worker that alone loaded the addon must not unmap its code when it ends.
           # now: a signal handler must not be the first to ask the loader where a function is.
           "ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now"]
         }],
         ["OS=='mac'", {
-          "sources": ["native/sys/darwin.cc", "native/sys/darwin_signal.cc", "native/sys/darwin_survey.cc"],
+          "sources": ["native/sys/darwin.cc", "native/sys/darwin_signal.cc", "native/sys/darwin_survey.cc", "native/sys/darwin_sync.cc"],
           "defines": ["_DARWIN_C_SOURCE"]
         }]
       ]

@@ -30,6 +30,7 @@ interface Failure {
     | 'unreadable'
     | 'fault'
     | 'placed'
+    | 'private'
     | 'no-way-back';
   readonly at?: number;
   readonly destroyed?: true;
@@ -145,6 +146,28 @@ interface Native {
   limits(): Float64Array;
   /** A copy of the LD_PRELOAD helper's table, see lib/looking/trace-table.ts. */
   traceTable(): ArrayBuffer | undefined;
+  /** Words and cells at base + offset. 0: woken, or for no reason; 1: another value; 2: the time is up. */
+  sleep(base: number, offset: number, value: number, nanoseconds: number): Maybe<number>;
+  wake(base: number, offset: number, count: number): Maybe<number>;
+  /** Where `deliver` is called when letters have come. */
+  openMailbox(deliver: () => void): Maybe<number>;
+  keepLoop(mailbox: number, alive: boolean): Nothing;
+  /** Pairs of an id and how it ended: 0 woken, 1 the memory has gone, 2 it cannot be read. */
+  takeLetters(mailbox: number): Float64Array;
+  /** As sleep(), at once; 2: asleep, and a letter will come. */
+  sleepLater(
+    base: number,
+    offset: number,
+    value: number,
+    mailbox: number,
+    id: number,
+  ): Maybe<number>;
+  cancelSleep(mailbox: number, id: number): Nothing;
+  /** 0 taken, 1 inherited, 2 held by another thread, 3 by this one, 4 the thread holds too many. */
+  takeCell(base: number, offset: number, crowded: boolean): Maybe<number>;
+  /** 0 left, 1 not held by this thread, 2 somebody else has written over it. */
+  leaveCell(base: number, offset: number, died: boolean): Maybe<number>;
+  sleepOnCell(base: number, offset: number, value: number, nanoseconds: number): Maybe<number>;
   weaken(object: object): number;
   strengthen(handle: number): object | undefined;
   forget(handle: number): void;
@@ -226,6 +249,11 @@ function toError(failure: Failure, details: ErrorDetails): Error {
       return faultAt(failure.at ?? 0, details.hint);
     case 'placed':
       return cannotLeave({ ...details, address: at });
+    case 'private':
+      return misuse('UNSUPPORTED', 'no other process can have this memory: it is private', {
+        ...details,
+        hint: "map it shared: access 'read-write' of a file, or mapAnonymous(length, { shared: true })",
+      });
     case 'no-way-back':
       return misuse('UNSUPPORTED', 'nothing is left that could show what was mapped there', {
         ...details,

@@ -109,6 +109,9 @@ class Args {
     return {static_cast<double*>(data), count};
   }
 
+  // For what is wrong in a way of the call's own.
+  void refuse(size_t index) { fail(index); }
+
   napi_value failure() const {
     return to_failure(env_, Outcome(Refusal::kArgument, static_cast<uintptr_t>(bad_)));
   }

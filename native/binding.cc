@@ -6,12 +6,14 @@
 #include "helper.h"
 #include "inbox.h"
 #include "space.h"
+#include "tenants.h"
 
 namespace memmap {
 namespace {
 
 void cleanup(void* data) {
   auto* environment = static_cast<Environment*>(data);
+  tenants::leave(*environment);
   space::leave(*environment);
   for (Inbox* inbox : environment->inboxes) inbox::close(inbox);
   delete environment;

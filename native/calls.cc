@@ -5,6 +5,7 @@
 #include "buffers.h"
 #include "call.h"
 #include "space.h"
+#include "tenants.h"
 #include "weak.h"
 #include "work.h"
 
@@ -55,7 +56,11 @@ napi_value overlay(Args& args) {
   }
   if (keep < 0 || keep > kMostKept) return to_failure(args.env(), {Refusal::kArgument, 9});
   const auto kept = static_cast<space::Keep>(keep);
-  return to_failure(args.env(), space::overlay(args.environment(), request, owners, kept));
+  Range pages;
+  if (!make_range(request.address, request.length, &pages)) pages = {};
+  return to_failure(args.env(), tenants::evict(pages, [&] {
+                      return space::overlay(args.environment(), request, owners, kept);
+                    }));
 }
 
 // A call on whole pages that answers nothing: (address, length).
@@ -80,7 +85,8 @@ napi_value unmap(Args& args) {
   const Span span = pages_at(args);
   if (!args.ok()) return args.failure();
   if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
-  const auto unmapped = space::unmap(args.environment(), span.pages);
+  const auto unmapped =
+      tenants::evict(span.pages, [&] { return space::unmap(args.environment(), span.pages); });
   if (!unmapped.outcome.ok()) return to_failure(args.env(), unmapped.outcome);
   return Napi::Boolean::New(args.env(), unmapped.value);
 }
@@ -136,7 +142,7 @@ sys::Status lock_pages(Range pages, int) { return sys::lock(pages); }
 sys::Status unlock_pages(Range pages, int) { return sys::unlock(pages); }
 sys::Status populate_pages(Range pages, int write) { return sys::populate(pages, write != 0); }
 
-napi_value protect(Args& args) { return on_pages(args, space::protect); }
+napi_value protect(Args& args) { return on_pages(args, tenants::protect); }
 napi_value advise(Args& args) { return on_pages(args, space::advise); }
 napi_value sync(Args& args) { return on_pages(args, owned(sync_pages)); }
 napi_value lock(Args& args) { return on_pages(args, splitting(lock_pages)); }
@@ -180,7 +186,9 @@ napi_value grow(Args& args) {
   }
   // Shorter is unmap's: it knows who may still be reading what is cut off.
   if (grown.size() < span.pages.size()) return to_failure(args.env(), {Refusal::kArgument, 2});
-  const auto moved = space::grow(args.environment(), span.pages, grown.size(), may_move);
+  const auto moved = tenants::evict(span.pages, [&] {
+    return space::grow(args.environment(), span.pages, grown.size(), may_move);
+  });
   if (!moved.outcome.ok()) return to_failure(args.env(), moved.outcome);
   return args.number(static_cast<double>(moved.value));
 }
@@ -205,7 +213,11 @@ napi_value remap(Args& args) {
       !make_range(request.to, request.new_length, &unused)) {
     return to_failure(args.env(), sys::Status{EINVAL, "mremap"});
   }
-  const auto moved = space::remap(args.environment(), request, owners);
+  const Range from{request.from, request.from + request.old_length};
+  const Range to{request.to, request.to + request.new_length};
+  const auto moved = tenants::evict(from, [&] {
+    return tenants::evict(to, [&] { return space::remap(args.environment(), request, owners); });
+  });
   if (!moved.outcome.ok()) return to_failure(args.env(), moved.outcome);
   return args.number(static_cast<double>(moved.value));
 }
@@ -272,10 +284,11 @@ void add_to(Napi::Object exports, Environment* own) {
   add_data_to(exports, own);
   add_guard_to(exports, own);
   add_survey_to(exports, own);
+  add_sync_to(exports, own);
   add<map>(exports, "map", own);
   add<overlay>(exports, "overlay", own);
   add<unmap>(exports, "unmap", own);
-  add<at_pages<space::drop>>(exports, "drop", own);
+  add<at_pages<tenants::drop>>(exports, "drop", own);
   add<at_pages<space::hold_reserve>>(exports, "reserve", own);
   add<at_pages<space::release_reserve>>(exports, "release", own);
   add<vacant>(exports, "vacant", own);

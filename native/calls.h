@@ -13,5 +13,6 @@ void add_to(Napi::Object exports, Environment* environment);
 void add_guard_to(Napi::Object exports, Environment* own);
 void add_data_to(Napi::Object exports, Environment* environment);
 void add_survey_to(Napi::Object exports, Environment* own);
+void add_sync_to(Napi::Object exports, Environment* own);
 
 }  // namespace memmap::calls

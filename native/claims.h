@@ -39,6 +39,7 @@ struct Claim {
   bool viewed = false;       // an ArrayBuffer over it was handed out at some time
   bool guarded = false;      // faults under its views are mended
   bool anonymous = false;    // no file is behind it
+  bool shared = false;       // other processes may have it, too
   bool safe = false;         // it cannot fault while it is writable
   bool vacant = false;       // a reserve's own: inaccessible, nothing is in it
   bool haunted = false;      // native code may be reading it through a view of what was here before

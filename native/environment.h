@@ -9,6 +9,7 @@
 namespace memmap {
 
 struct Inbox;
+struct Mailbox;
 struct View;
 
 struct Environment {
@@ -23,6 +24,8 @@ struct Environment {
   // Where faults are told, by registry: test runners load the JavaScript more than once. An owner's
   // id says which registry it is of.
   std::vector<Inbox*> inboxes;
+  // waiters.h: where woken sleepers are told, by registry too.
+  std::vector<Mailbox*> mailboxes;
   static constexpr double kOwnersPerRegistry = 4294967296.0;  // 2^32
   [[nodiscard]] Inbox* inbox_of(double owner) const {
     const auto registry = static_cast<size_t>(owner / kOwnersPerRegistry);

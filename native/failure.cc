@@ -27,6 +27,8 @@ const char* text_of(Refusal refusal) {
       return "fault";
     case Refusal::kNoWayBack:
       return "no-way-back";
+    case Refusal::kPrivate:
+      return "private";
     case Refusal::kPlaced:
       return "placed";
     case Refusal::kNone:

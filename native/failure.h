@@ -23,6 +23,7 @@ enum class Refusal {
   kFault,       // a page holds what the fault guard put there, not what was mapped
   kPlaced,      // a page lies in a reserve, and must not leave it
   kNoWayBack,   // such a page, and nothing is left that could show what was mapped
+  kPrivate,     // a word in memory that no other process can have
 };
 
 struct [[nodiscard]] Outcome {

@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-
 #include "books.h"
 #include "buffers.h"
 #include "space.h"

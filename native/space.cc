@@ -34,6 +34,7 @@ Claim claim_of(Environment& environment, const MapRequest& request, Range pages)
   claim.recyclable = recyclable(request);
   claim.guarded = request.guarded;
   claim.anonymous = (request.flags & MAP_ANON) != 0;
+  claim.shared = (request.flags & MAP_SHARED) != 0;
   // Huge pages come from a pool that may be empty.
   claim.safe = (claim.discardable || request.safe) && !sys::uses_huge_pages(request.flags);
   claim.protection = request.protection;

@@ -10,6 +10,7 @@ const P = native.pageSize;
 const { MAP_PRIVATE, MAP_ANONYMOUS, PROT_READ, PROT_WRITE } = native.constants;
 const PLAIN = MAP_PRIVATE | MAP_ANONYMOUS, RW = PROT_READ | PROT_WRITE;
 const base = native.map(7, 0, 4 * P, RW, PLAIN, -1, 0, 0, false);
+const mail = native.openMailbox(() => undefined);
 const ids = Float64Array.of(7), bytes = new Uint8Array(16);
 const right = {
   map: [8, 0, P, RW, PLAIN, -1, 0, 0, false],
@@ -35,6 +36,9 @@ const right = {
   survey: [0], locate: [base, new Float64Array(9)], usage: [0], pageUsage: [0, Float64Array.of(base, base + P)],
   threadStacks: [0], programPath: [0], limits: [],
   traceTable: [],
+  sleep: [base, 0, 0, 0], wake: [base, 0, 1], sleepLater: [base, 0, 0, mail, 1],
+  openMailbox: [() => undefined], keepLoop: [mail, false], takeLetters: [mail], cancelSleep: [mail, 1],
+  takeCell: [base, 0, false], leaveCell: [base, 0, false], sleepOnCell: [base, 0, 0, 0],
   weaken: [{}], strengthen: [0], forget: [0], keep: [{}],
 };
 const detached = new Uint8Array(8);
@@ -114,7 +118,8 @@ it('memory that is not ours is refused by every call that touches memory', async
       base - P, base + 4 * P, base - 1, // a neighbour, or one byte of one
     ];
     const skipped = new Set(['enroll', 'posted', 'startGuard', 'takeFaults', 'guardStatus', 'map', 'vacant', 'regions', 'traceTable', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
-      'claimed', 'survey', 'locate', 'usage', 'pageUsage', 'threadStacks', 'programPath', 'limits', 'weaken', 'strengthen', 'forget', 'keep']);
+      'claimed', 'survey', 'locate', 'usage', 'pageUsage', 'threadStacks', 'programPath', 'limits',
+      'openMailbox', 'keepLoop', 'takeLetters', 'cancelSleep', 'weaken', 'strengthen', 'forget', 'keep']);
     const odd = [];
     for (const [name, args] of Object.entries(right)) {
       if (skipped.has(name)) continue;
@@ -129,6 +134,49 @@ it('memory that is not ours is refused by every call that touches memory', async
   `);
   expectClean(result);
   expect(JSON.parse(result.stdout)).toEqual([]);
+});
+
+it('words and cells are where they may be, or nothing is touched', async () => {
+  const result = await runChild(`${program}
+    const shared = native.map(1, 0, 2 * P, RW, native.constants.MAP_SHARED | MAP_ANONYMOUS, -1, 0, 0, false);
+    const said = (answer) => answer?.refusal ?? answer?.errno ?? answer;
+    console.log(JSON.stringify([
+      // Private memory; an odd place; over the end; numbers that are too large.
+      said(native.sleep(base, 0, 0, 0)), said(native.takeCell(base, 0, false)),
+      said(native.sleep(shared, 2, 0, 0)), said(native.takeCell(shared, 4, false)),
+      said(native.wake(shared, 2 ** 40, 1)), said(native.takeCell(shared, 2 * P - 56, false)),
+      said(native.sleep(shared, 0, 2 ** 32, 0)), said(native.sleep(shared, 0, 0, 1e10)),
+      said(native.wake(shared, 2 ** 63 - 2 ** 53, 1)), said(native.sleepLater(shared, 0, 0, 99, 1)),
+      said(native.leaveCell(shared, 0, false)),
+      // Pages that a held cell is in stay, and can be written.
+      native.takeCell(shared, P, false), said(native.unmap(shared, 2 * P)), said(native.unmap(shared + P, P)),
+      said(native.protect(shared, 2 * P, PROT_READ)), said(native.protect(shared, P, PROT_READ)),
+      said(native.takeCell(shared, 0, false)), said(native.leaveCell(shared, 0, true)),
+      said(native.overlay(1, shared + P, P, RW, PLAIN, -1, 0, 0, Float64Array.of(1), 0)),
+      said(native.grow(shared, 2 * P, 4 * P, true)), said(native.remap(1, shared, 2 * P, 2 * P, 1, 0, Float64Array.of(1))),
+      said(native.remap(7, base, P, P, 3, shared + P, Float64Array.of(1, 7))),
+      native.leaveCell(shared, P, false), native.leaveCell(shared, P, false), native.unmap(shared, P),
+    ]));
+  `);
+  expectClean(result);
+  expect(JSON.parse(result.stdout)).toEqual([
+    ...['private', 'private', 'argument', 'argument', 'foreign', 'foreign', 'argument', 'argument'],
+    ...['foreign', 'argument', 1],
+    ...[
+      0,
+      'busy',
+      'busy',
+      'busy',
+      null,
+      'unreadable',
+      'unreadable',
+      'busy',
+      'busy',
+      'busy',
+      'busy',
+    ],
+    ...[0, 1, false],
+  ]);
 });
 
 describe('ranges that lib/ never hands over', () => {
