@@ -114,6 +114,31 @@ interface Native {
     address: number,
     length: number,
   ): Maybe<Promise<Maybe<number>>>;
+  /** Shared memory by name. Every descriptor that is given is new. */
+  shmOpen(name: string, writable: boolean): Maybe<number>;
+  /** Without a name one that shmPublish gives. */
+  shmCreate(name: string, mode: number): Maybe<number>;
+  shmPublish(fd: number, temporary: string, name: string): Nothing;
+  shmCanPublish(): boolean;
+  shmUnlink(name: string): Nothing;
+  shmNames(): Maybe<string[]>;
+  /** Fills in size, inode, device, links, mode, user, group, access. */
+  shmStatus(fd: number, row: Float64Array): Nothing;
+  shmNamed(name: string, row: Float64Array): Nothing;
+  memoryFile(): Maybe<number>;
+  canHold(size: number): Nothing;
+  seals(fd: number): Maybe<number>;
+  addSeals(fd: number, bits: number): Nothing;
+  duplicate(fd: number): Maybe<number>;
+  reopen(fd: number, writable: boolean): Maybe<number>;
+  openOfProcess(pid: number, fd: number, writable: boolean): Maybe<number>;
+  /** Kind 0 none, 1 shared, 2 exclusive; of the open file, never waits. */
+  lockRange(fd: number, kind: number, start: number, length: number): Nothing;
+  lockPresence(fd: number, kind: number): Nothing;
+  markAndReap(fd: number, program: string, name: string): Nothing;
+  /** Closed at the latest when the handle is collected or its thread ends. */
+  holdDescriptor(fd: number): Maybe<object>;
+  releaseDescriptor(handle: object): Nothing;
   /** The first owner id of a registry; the next 2^32 are its own. */
   enroll(): number;
   /** Installs the handler, or again where somebody else has; `deliver` is called after a fault. */
@@ -175,8 +200,10 @@ interface Native {
   keep(object: object | undefined): void;
 }
 
+/** Where the package is. */
+export const root = join(__dirname, '..');
+
 function open(): Native {
-  const root = join(__dirname, '..');
   try {
     return load(root) as Native;
   } catch (error) {

@@ -1,7 +1,7 @@
 // What the fault guard tells: records of faults, the event, and the way back to the file.
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
-import { isMainThread } from 'node:worker_threads';
+import type * as WorkerThreads from 'node:worker_threads';
 import { FAULT_KINDS, check, checkLater, faultAt, knowMappings, native } from './binding.js';
 import { during } from './chunks.js';
 import { FaultError, type FaultKind } from './errors.js';
@@ -219,6 +219,9 @@ function tellLast(record: MappingRecord, unheard: unknown[]): void {
 
 /** Thrown here it would keep the listeners of 'exit' that come later from being called. */
 function failAtExit(error: unknown): void {
+  // Loaded only here: with all that it needs it takes longer than the rest of memmap.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { isMainThread } = require('node:worker_threads') as typeof WorkerThreads;
   if (!isMainThread) throw error;
   const events: NodeJS.EventEmitter = process;
   if (events.emit('uncaughtException', error, 'uncaughtException')) return;

@@ -3,12 +3,17 @@ export { mapAnonymous, mapFile, mapFileSync } from './map.js';
 export { Mapping, type Pin, type Residency } from './mapping.js';
 export { MappedMemory, type MappingEvents } from './memory.js';
 export type { Range } from './ranges.js';
-export type { AnonymousOptions, MapOptions, PlacementOptions } from './options.js';
+export type {
+  AnonymousOptions,
+  MapOptions,
+  PlacementOptions,
+  SharedMapOptions,
+} from './options.js';
 export type { LongCallOptions, Progress } from './chunks.js';
 export type { Access, Advice, ConstantTable, Protection } from './flags.js';
 export type { FileLike } from './file.js';
 export type { MappingState } from './record.js';
-export type { AnonymousSource, FileSource, Source } from './source.js';
+export type { AnonymousSource, FileSource, SharedSource, Source } from './source.js';
 export type { ReplaceOption } from './owned.js';
 export type { Numeric } from './sys.js';
 export type { WriteSource } from './transfer.js';
@@ -18,6 +23,15 @@ export type { Piece } from './reservation/place.js';
 export { Arena, type ArenaOptions, type ArenaStats } from './reservation/arena.js';
 export type { Lifetime, Policy } from './reservation/free-space.js';
 export { registry, type Owner } from './owners.js';
+export { SharedMemory, type SharedEntry } from './shared/shared-memory.js';
+export type {
+  SharedAccess,
+  SharedCreateOptions,
+  SharedLifetime,
+  SharedOpenOptions,
+} from './shared/shared-options.js';
+export type { Seal } from './shared/seals.js';
+export type { FileLock, LockFileOptions, LockKind } from './shared/file-lock.js';
 export { addressSpace, type ProcessOptions } from './looking/address-space.js';
 export type { Fragmentation, FreeBlock } from './looking/fragmentation.js';
 export type { OwnerJson, Region, RegionJson, RegionOwner } from './looking/region.js';

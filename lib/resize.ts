@@ -1,4 +1,5 @@
 // Makes a mapping longer or shorter, and its file longer where that is needed.
+import { closeSync } from 'node:fs';
 import { cannotLeave, check, codeOf, isDestroyed, native, pageSize } from './binding.js';
 import { flags } from './constants.js';
 import { misuse } from './errors.js';
@@ -63,9 +64,10 @@ function shrink(record: MappingRecord, length: number, span: number): void {
 function makeFileLongEnough(record: MappingRecord, length: number): boolean {
   const { contents } = record;
   if (contents.fileInode < 0) return contents.shared;
-  const { path } = contents;
-  if (path === undefined) return true;
+  const { path, origin } = contents;
   const writable = contents.access === 'read-write';
+  if (origin !== undefined) return sharedLongEnough(record, length, origin.reopen(writable));
+  if (path === undefined) return true;
   try {
     return withFileSync(path, { writable, create: false }, (file) =>
       sameFileLongEnough(record, length, file),
@@ -75,6 +77,16 @@ function makeFileLongEnough(record: MappingRecord, length: number): boolean {
     const { syscall } = error as { syscall?: string };
     if (syscall === 'open') return true;
     throw error;
+  }
+}
+
+function sharedLongEnough(record: MappingRecord, length: number, fd: number | undefined): boolean {
+  // It has lost its name, or was closed: only the mapping itself can be asked.
+  if (fd === undefined) return true;
+  try {
+    return sameFileLongEnough(record, length, { fd, path: record.contents.path, created: false });
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -48,7 +48,7 @@ export const builds = {
       // A module that was renamed must not live on in the package.
       rmSync(inRoot('dist'), { recursive: true, force: true });
       tsc('compiling lib/', 'tsconfig.json');
-      step('bundling lib/', process.execPath, ['scripts/build-page.mjs', 'lib']);
+      step('bundling lib/', process.execPath, ['scripts/bundle-library.mjs']);
       step('bundling lib/cli/', process.execPath, ['scripts/build-page.mjs', 'cli']);
     });
   },
