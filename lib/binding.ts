@@ -190,7 +190,7 @@ interface Native {
   cancelSleep(mailbox: number, id: number): Nothing;
   /** 0 taken, 1 inherited, 2 held by another thread, 3 by this one, 4 the thread holds too many. */
   takeCell(base: number, offset: number, crowded: boolean): Maybe<number>;
-  /** 0 left, 1 not held by this thread, 2 somebody else has written over it. */
+  /** 0 left, 1 not held by this thread, 2 somebody else has written over it, 3 left and woke one. */
   leaveCell(base: number, offset: number, died: boolean): Maybe<number>;
   sleepOnCell(base: number, offset: number, value: number, nanoseconds: number): Maybe<number>;
   weaken(object: object): number;

@@ -46,6 +46,16 @@ export {
   type FaultDetails,
   type FaultKind,
 } from './errors.js';
+export {
+  type WaitAsyncOptions,
+  type WaitOptions,
+  type WaitResult,
+  type Words,
+  notify,
+  wait,
+  waitAsync,
+} from './shared/wait.js';
+export { Mutex, type LockAsyncOptions, type LockOptions, type MutexGuard } from './shared/mutex.js';
 export { guardStatus } from './guard-status.js';
 export type { FaultRecord, GuardStatus } from './faults.js';
 export { configure, type Settings } from './settings.js';

@@ -68,6 +68,14 @@ export function int(name: string, value: unknown): number {
   return value;
 }
 
+/** A time in milliseconds, Infinity included. */
+export function milliseconds(name: string, value: unknown): number {
+  const expected = 'a number of milliseconds from 0';
+  if (typeof value !== 'number') throw argument(name, expected, value);
+  if (!(value >= 0)) throw range(name, expected, value);
+  return value;
+}
+
 export function boolean(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw argument(name, 'true or false', value);
   return value;
@@ -165,6 +173,14 @@ const intrinsic = Object.getOwnPropertyDescriptor(
   'byteLength',
 ) as { get: (this: Uint8Array) => number };
 const { get: byteLengthGetter } = intrinsic;
+
+const { get: tagGetter } = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype) as object,
+  Symbol.toStringTag,
+) as { get: (this: unknown) => string | undefined };
+
+/** What kind of TypedArray it is, of whatever realm; undefined for anything else. */
+export const typedArrayKind = (value: unknown): string | undefined => tagGetter.call(value);
 
 /** The real length: an own property of that name cannot lie to us. */
 export const byteLengthOf = (view: Uint8Array): number => byteLengthGetter.call(view);

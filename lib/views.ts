@@ -25,19 +25,28 @@ const Given = function (given: ArrayBufferLike) {
 
 class Keeper extends Given {
   #mapping: object;
+  #offset: number;
 
-  constructor(buffer: ArrayBufferLike, mapping: object) {
+  constructor(buffer: ArrayBufferLike, mapping: object, offset: number) {
     super(buffer);
     this.#mapping = mapping;
+    this.#offset = offset;
   }
 
   static mappingOf(buffer: object): object | undefined {
     return #mapping in buffer ? buffer.#mapping : undefined;
   }
+
+  static offsetOf(buffer: object): number {
+    return #offset in buffer ? buffer.#offset : 0;
+  }
 }
 
 /** The mapping that an ArrayBuffer is a window of. */
 export const mappingOf = (buffer: object): object | undefined => Keeper.mappingOf(buffer);
+
+/** Where in its mapping an ArrayBuffer begins. */
+export const offsetOf = (buffer: object): number => Keeper.offsetOf(buffer);
 
 /** Atomics on 64 bits want their words in their place. */
 const ALIGNMENT = 8;
@@ -60,7 +69,7 @@ export function makeSharedView(mapping: object, record: MappingRecord): SharedAr
   if (record.guarded) startGuard();
   const details = { address: BigInt(record.address), length, path: contents.path };
   const buffer = check(native.sharedView(start, lead, length), details);
-  new Keeper(buffer, mapping);
+  new Keeper(buffer, mapping, 0);
   return buffer;
 }
 
@@ -80,7 +89,7 @@ export function makeSpan(
     length,
     hint: 'place() something readable there first',
   });
-  new Keeper(buffer.buffer, reservation);
+  new Keeper(buffer.buffer, reservation, offset);
   return buffer;
 }
 
@@ -111,6 +120,6 @@ export function makeView(
   }
   if (record.guarded) startGuard();
   const buffer = check(native.view(record.start, record.lead + offset, length));
-  new Keeper(buffer.buffer, mapping);
+  new Keeper(buffer.buffer, mapping, offset);
   return buffer;
 }

@@ -239,11 +239,10 @@ Left leave(uintptr_t address, bool died) {
       return Left::kCorrupt;
     }
   } while (!word.compare_exchange_weak(old, died ? (old & kWaits) | kDied : 0));
-  if ((old & kWaits) != 0) {
-    static_cast<void>(sys::futex_wake(reinterpret_cast<uint32_t*>(address), 1).ok());
-  }
+  size_t woken = 0;
+  if ((old & kWaits) != 0) woken = sys::futex_wake(reinterpret_cast<uint32_t*>(address), 1).value;
   write(pending, 0);
-  return Left::kLeft;
+  return woken > 0 ? Left::kWoke : Left::kLeft;
 }
 
 sys::Status sleep(uintptr_t address, uint32_t value, uint64_t nanoseconds) {

@@ -35,6 +35,7 @@ enum class Left {
   kLeft,
   kNotHeld,
   kCorrupt,  // it says that somebody else holds it. It is not ours any more, and stays as it is
+  kWoke,     // left, and one who slept was woken
 };
 Left leave(uintptr_t address, bool died);
 

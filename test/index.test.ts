@@ -8,6 +8,7 @@ it('exports what users rely on, and nothing by accident', () => {
     'MapError',
     'MappedMemory',
     'Mapping',
+    'Mutex',
     'Reservation',
     'addressSpace',
     'allocationGranularity',
@@ -17,10 +18,13 @@ it('exports what users rely on, and nothing by accident', () => {
     'mapAnonymous',
     'mapFile',
     'mapFileSync',
+    'notify',
     'pageSize',
     'registry',
     'reserve',
     'sys',
+    'wait',
+    'waitAsync',
   ]);
   expect(Object.keys(memmap.sys).sort()).toEqual([
     'madvise',

@@ -12,12 +12,13 @@ import {
   nanosecondsOf,
   resultOf,
   sharedRecord,
+  wake,
   wordsOf,
 } from './futex.js';
 
 /** Bytes of a cell; from 44 on they are free to whoever uses it. */
 export const CELL_SIZE = 64;
-const ALIGNMENT = 8;
+const CHANGED = { alignment: 8, use: 'write' } as const;
 
 const WAITS = 0x80000000 | 0;
 const DIED = 0x40000000;
@@ -34,6 +35,7 @@ const TAKEN = ['taken', 'inherited', 'held', 'own'] as const;
 const NO_ROOM = 4;
 const NOT_HELD = 1;
 const CORRUPT = 2;
+const WOKE = 3;
 
 /** `own`: the thread that asks holds it already. */
 export type Attempt = (typeof TAKEN)[number];
@@ -44,19 +46,20 @@ export class Cell {
   #words: Int32Array;
   /** Of the mapping in which it is held. */
   #holding: MappingRecord | undefined;
-  /** There may be others who sleep, as this one did. */
+  /** There may be others who sleep, as this one did: until nobody was there to be woken. */
   #crowded = false;
 
   constructor(mapping: Mapping, offset: number) {
     this.spot = { mapping, offset };
-    this.#record();
+    sharedRecord(mapping, { offset, length: CELL_SIZE }, CHANGED);
     this.#words = wordsOf(mapping, offset, CELL_SIZE);
   }
 
-  #record(): MappingRecord {
+  /** Of the mapping it lies in, which must be there. */
+  get record(): MappingRecord {
     const { mapping, offset } = this.spot;
     const range = { offset, length: CELL_SIZE };
-    return sharedRecord(mapping, range, { alignment: ALIGNMENT, use: 'write' });
+    return sharedRecord(mapping, range, CHANGED);
   }
 
   /** Its 16 words. They are made again where resize() detached them. */
@@ -79,7 +82,7 @@ export class Cell {
   /** The same, and 'own' where it is this very thread that holds it. */
   attempt(): Attempt {
     if (this.#holding !== undefined) return 'own';
-    const record = this.#record();
+    const record = this.record;
     // The fault guard mends what has views.
     if (this.words.length === 0) return 'held';
     const answer = native.takeCell(record.start, record.lead + this.spot.offset, this.#crowded);
@@ -96,7 +99,6 @@ export class Cell {
     }
     const attempt = TAKEN[taken] ?? 'held';
     if (attempt === 'taken' || attempt === 'inherited') {
-      this.#crowded = false;
       this.#holding = record;
       record.pins++;
       record.hold();
@@ -113,6 +115,7 @@ export class Cell {
     record.pins--;
     record.letGo();
     const left = check(answer, whereOf(record));
+    this.#crowded = left === WOKE;
     if (left === NOT_HELD) throw notHeld();
     if (left === CORRUPT) {
       throw misuse('CORRUPT', 'somebody wrote over the lock while it was held', whereOf(record));
@@ -152,9 +155,14 @@ export class Cell {
     }
   }
 
+  /** For those who slept and will not take it: a wake-up may have come that was meant for one who does. */
+  giveUp(): void {
+    if (this.#crowded && this.state() !== 'held') wake(this.spot, 1);
+  }
+
   /** Sleeps until it may be free, at most `ms` and never longer than 100 ms. */
   sleep(ms: number): SleepResult {
-    const record = this.#record();
+    const record = this.record;
     const value = this.expectWaiters() >>> 0;
     const at = record.lead + this.spot.offset;
     const answer = native.sleepOnCell(record.start, at, value, nanosecondsOf(ms));
