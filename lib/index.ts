@@ -55,6 +55,14 @@ export {
   wait,
   waitAsync,
 } from './shared/wait.js';
+export {
+  Latest,
+  type LatestCreateOptions,
+  type LatestPlace,
+  type LatestSizes,
+} from './shared/latest.js';
+export { LatestReader } from './shared/latest-reader.js';
+export { LatestWriter } from './shared/latest-writer.js';
 export { Mutex, type LockAsyncOptions, type LockOptions, type MutexGuard } from './shared/mutex.js';
 export { guardStatus } from './guard-status.js';
 export type { FaultRecord, GuardStatus } from './faults.js';

@@ -5,6 +5,9 @@ it('exports what users rely on, and nothing by accident', () => {
   expect(Object.keys(memmap).sort()).toEqual([
     'Arena',
     'FaultError',
+    'Latest',
+    'LatestReader',
+    'LatestWriter',
     'MapError',
     'MappedMemory',
     'Mapping',

@@ -40,6 +40,7 @@ export class ReaderCore {
   readonly #lane: number;
   readonly #bit: number;
   #held: number = NOTHING;
+  #length = 0;
 
   constructor(words: Int32Array, shape: LatestShape, reader: number) {
     this.#words = words;
@@ -54,8 +55,16 @@ export class ReaderCore {
     if (numberIn(Atomics.load(this.#words, this.#lane)) === this.#held) return this.#held;
     const seen = numberIn(Atomics.or(this.#words, this.#lane, this.#bit));
     if (seen > this.#shape.buffers) throw corrupt(`buffer ${String(seen)}`);
+    if (seen !== NOTHING) this.#length = this.#lengthOf(seen);
     this.#held = seen;
     return seen;
+  }
+
+  #lengthOf(number: number): number {
+    const length = Atomics.load(this.#words, valueAt(this.#shape, number));
+    if (length < 0 || length > this.#shape.size)
+      throw corrupt(`a value of ${String(length)} bytes`);
+    return length;
   }
 
   /** There is a newer value than that of the last `enter`. */
@@ -69,9 +78,7 @@ export class ReaderCore {
 
   /** Bytes of the value in the buffer that is held. */
   get length(): number {
-    const length = Atomics.load(this.#words, valueAt(this.#shape, this.#held));
-    if (length < 0 || length > this.#shape.size) throw corrupt(`${String(length)} bytes`);
-    return length;
+    return this.#length;
   }
 
   /** Says that somebody will sleep, and gives the word to sleep on as it is then: look at `changed` once more after this. */
@@ -150,17 +157,18 @@ export class WriterCore {
   #publishLane(lane: number, number: number): void {
     const words = this.#words;
     const at = this.#shape.lanesAt + lane * STEP;
-    const before = numberIn(Atomics.load(words, at));
+    let seen = Atomics.load(words, at);
+    const before = numberIn(seen);
     // Each failure means that one more reader came to the old buffer, which it does once.
-    for (let tries = 0; tries <= BITS; tries++) {
-      const seen = Atomics.load(words, at);
-      if (numberIn(seen) !== before) break;
+    for (let tries = 0; tries <= BITS && numberIn(seen) === before; tries++) {
       // Written down first: if this is the writer's last step, the next one knows whom the swap has taken out.
       words[at + 1] = seen;
-      if (Atomics.compareExchange(words, at, seen, number << BITS) === seen) {
+      const found = Atomics.compareExchange(words, at, seen, number << BITS);
+      if (found === seen) {
         this.#move(lane, seen);
         return;
       }
+      seen = found;
     }
     throw corrupt('its lanes do not keep still');
   }

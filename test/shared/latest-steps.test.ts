@@ -31,13 +31,10 @@ class Table {
     return this.#returned + 1 + 2 * number;
   }
 
-  /** What only the writer looks at while it lives; the next one looks at some of it. */
+  /** The high halves of the versions, which are always 0 here. */
   get #quiet(): number[] {
     const { buffers, valuesAt } = this.shape;
-    return Array.from({ length: buffers }, (_, n) => valuesAt + n * STEP).flatMap((at) => [
-      at,
-      at + 2,
-    ]);
+    return Array.from({ length: buffers }, (_, n) => valuesAt + n * STEP + 2);
   }
 
   /** Writes so many values, each of two equal words that no other writer writes. */
@@ -75,6 +72,7 @@ class Table {
           if (returned > 0) throw new Error(`read nothing after ${String(returned)} was written`);
           continue;
         }
+        if (core.length !== 8) throw new Error(`a value of ${String(core.length)} bytes`);
         const at = this.#payload(number);
         const seen = [
           Atomics.load(words, at),
@@ -112,7 +110,7 @@ describe('in every order', () => {
 
   it('two readers do', () => {
     const plan = two.plan([two.writer(2), two.reader(0, 2), two.reader(1, 1)]);
-    expect(everyOrder(plan)).toBeGreaterThan(10_000);
+    expect(everyOrder(plan)).toBeGreaterThan(5000);
   });
 
   it('the writer dies before any of its steps, and the next one goes on', () => {
@@ -121,7 +119,7 @@ describe('in every order', () => {
       one.reader(0, 2),
       one.writer(2, { after: 0 }),
     ];
-    expect(everyOrder(one.plan(threads))).toBeGreaterThan(10_000);
+    expect(everyOrder(one.plan(threads))).toBeGreaterThan(5000);
   });
 
   it('the next writer dies too, wherever', () => {
@@ -131,7 +129,7 @@ describe('in every order', () => {
       one.writer(1, { after: 0, mortal: true }),
       one.writer(2, { after: 2 }),
     ];
-    expect(everyOrder(one.plan(threads))).toBeGreaterThan(10_000);
+    expect(everyOrder(one.plan(threads))).toBeGreaterThan(5000);
   });
 
   it('a reader dies before any of its steps, and the next one has its place', () => {
@@ -140,7 +138,7 @@ describe('in every order', () => {
       one.reader(0, 2, { mortal: true }),
       one.reader(0, 2, { after: 1 }),
     ];
-    expect(everyOrder(one.plan(threads))).toBeGreaterThan(10_000);
+    expect(everyOrder(one.plan(threads))).toBeGreaterThan(5000);
   });
 });
 
