@@ -6,7 +6,7 @@
 // whole word: the bits that it took out are the readers that hold the buffer of before, until they are seen on a later one.
 // A buffer that is not the newest and that no reader was last seen on is free. Each reader holds at most one, so that of
 // readers + 2 buffers one is always free: nobody ever waits for anybody.
-import { misuse } from '../errors.js';
+import { makesNoSense } from './nonsense.js';
 import { BITS, BIT_MASK, type LatestShape, NOTHING, SEQUENCE_AT, STEP } from './latest-shape.js';
 
 /** In the sequence word: somebody sleeps on it. The versions are above. */
@@ -14,10 +14,7 @@ const SLEEPERS = 1;
 
 const numberIn = (lane: number): number => lane >>> BITS;
 
-export const corrupt = (what: string): Error =>
-  misuse('CORRUPT', `the Latest in this memory makes no sense: ${what}`, {
-    hint: 'something else wrote over it',
-  });
+export const corrupt = (what: string): Error => makesNoSense('Latest', what);
 
 /** What is stored with a buffer. */
 function valueAt(shape: LatestShape, number: number): number {
