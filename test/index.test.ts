@@ -13,6 +13,8 @@ it('exports what users rely on, and nothing by accident', () => {
     'Mapping',
     'Mutex',
     'Reservation',
+    'RwLock',
+    'Semaphore',
     'addressSpace',
     'allocationGranularity',
     'configure',

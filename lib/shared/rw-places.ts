@@ -87,7 +87,7 @@ export class RwPlaces {
   }
 
   /** A writer writes, or waits until it may. */
-  get wanted(): boolean {
+  isWanted(): boolean {
     return (Atomics.load(this.#live, WRITER / 4) & HOLDER) !== 0;
   }
 

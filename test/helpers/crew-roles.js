@@ -90,8 +90,10 @@ const roles = {
     latest.close();
   },
 
-  semaphore({ memmap, memory, stopped, done, words, argument: { permits } }) {
-    const semaphore = new memmap.Semaphore(memory, { offset: OFFSET, permits });
+  semaphore({ memmap, memory, stopped, done, words, argument: { permits, apart } }) {
+    // What must never be done: another semaphore for the same things.
+    const offset = apart ? 2 * OFFSET : OFFSET;
+    const semaphore = new memmap.Semaphore(memory, { offset, permits });
     const me = 1 + Math.trunc(Math.random() * 2 ** 30);
     while (!stopped()) {
       const permit = semaphore.acquire();
@@ -123,10 +125,11 @@ const roles = {
     }
   },
 
-  rwReader({ memmap, memory, stopped, done, words }) {
+  rwReader({ memmap, memory, stopped, done, words, argument = {} }) {
     const lock = new memmap.RwLock(memory, { offset: OFFSET });
     while (!stopped()) {
-      const guard = lock.readLock();
+      // What must never be done: to read without.
+      const guard = argument.bold ? { ownerDied: false, unlock: () => {} } : lock.readLock();
       const first = words[TALLY];
       dawdle(100);
       const other = words[TALLY + 1];
