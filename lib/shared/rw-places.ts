@@ -35,10 +35,10 @@ export function readersOf(value: unknown): number {
 }
 
 /** How many may read: whoever comes first says it. */
-function settled(words: Int32Array, given: number | undefined): number {
+function settled(words: Int32Array, given: number | undefined, otherwise: number): number {
   const mark = Atomics.load(words, MARK_AT);
   if (mark !== 0 && mark !== MARK) throw isAnother('no RwLock', 'zeroed memory becomes one');
-  const readers = imprint(words, READERS_AT, given ?? READERS);
+  const readers = imprint(words, READERS_AT, given ?? otherwise);
   if (readers !== (given ?? readers)) {
     throw isAnother(`an RwLock of ${String(readers)} readers`, 'open it as it is');
   }
@@ -64,7 +64,7 @@ export class RwPlaces {
     // Refuses what no cell can lie in, before anything is written.
     this.writer = new Cell(mapping, offset + WRITER);
     const fits = Math.trunc((mapping.length - offset - FIRST_READER) / CELL_SIZE);
-    this.readers = settled(wordsOf(mapping, offset, WRITER), given ?? Math.min(READERS, fits));
+    this.readers = settled(wordsOf(mapping, offset, WRITER), given, Math.min(READERS, fits));
     if (this.readers > fits) throw makesNoSense('RwLock', `${String(this.readers)} readers`);
     this.#words = wordsOf(mapping, offset, bytesFor(this.readers));
     this.#cells = Array<undefined>(this.readers).fill(undefined);
