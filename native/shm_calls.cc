@@ -226,7 +226,10 @@ napi_value release_descriptor(Args& args) {
   bool ours = false;
   void* data = nullptr;
   const napi_value handle = args.value(0);
-  const bool is = napi_check_object_type_tag(args.env(), handle, &kHeld, &ours) == napi_ok && ours;
+  napi_valuetype type = napi_undefined;
+  napi_typeof(args.env(), handle, &type);
+  const bool is = type == napi_external &&
+                  napi_check_object_type_tag(args.env(), handle, &kHeld, &ours) == napi_ok && ours;
   if (!is || napi_get_value_external(args.env(), handle, &data) != napi_ok) {
     return to_failure(args.env(), {Refusal::kArgument, 0});
   }

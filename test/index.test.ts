@@ -15,6 +15,7 @@ it('exports what users rely on, and nothing by accident', () => {
     'Reservation',
     'RwLock',
     'Semaphore',
+    'SharedMemory',
     'addressSpace',
     'allocationGranularity',
     'configure',

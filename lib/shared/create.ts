@@ -4,9 +4,9 @@ import { check, codeOf, native } from '../binding.js';
 import { MapError, errnoOf, misuse } from '../errors.js';
 import { mapOpenSync } from '../map.js';
 import { sharedPlan } from '../options.js';
-import { Descriptor, statusOfName } from './descriptor.js';
+import { Descriptor, isSame, statusOfName } from './descriptor.js';
 import { temporaryName } from './names.js';
-import { openShared } from './open.js';
+import { openOnce, openShared } from './open.js';
 import { liveWithUsers, sweepName, sweepNowAndThen } from './presence.js';
 import { SEALS } from './seals.js';
 import type { CreatePlan } from './shared-options.js';
@@ -70,8 +70,23 @@ function make(name: string, plan: CreatePlan): Descriptor | undefined {
     if (temporary !== '') native.shmUnlink(temporary);
     throw error;
   }
-  file.remember(file.status());
-  return file;
+  return underItsName(file, name);
+}
+
+/** The same, opened by its name: one that was opened without one is '(deleted)' in the kernel's lists. */
+function underItsName(file: Descriptor, name: string): Descriptor {
+  const status = file.status();
+  file.remember(status);
+  let again;
+  try {
+    again = openOnce(name, 'read-write');
+  } catch {
+    // The mode excludes us, or the name is gone already.
+  }
+  if (again === undefined) return file;
+  const [kept, closed] = isSame(again.status(), status) ? [again, file] : [file, again];
+  closed.close();
+  return kept;
 }
 
 /** Where nothing can be made without a name: who opens it too early finds it without a size. */

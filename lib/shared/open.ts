@@ -28,7 +28,7 @@ export function openShared(name: string, { access, timeout }: OpenPlan): Descrip
 }
 
 /** undefined: it was being removed. Another one may have its name by now. */
-function openOnce(name: string, access: SharedAccess): Descriptor | undefined {
+export function openOnce(name: string, access: SharedAccess): Descriptor | undefined {
   const fd = check(native.shmOpen(name, access === 'read-write'), { path: name });
   const file = new Descriptor(fd, name);
   try {

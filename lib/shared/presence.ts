@@ -42,7 +42,9 @@ const REMOVAL_MS = 2_000;
 export function liveWithUsers(file: Descriptor, name: string): void {
   const program = findReaper();
   check(native.lockPresence(file.fd, SHARED), { path: name });
-  check(native.markAndReap(file.fd, program, name), { path: name });
+  const answer = native.markAndReap(file.fd, program, name);
+  const spawning = answer?.syscall === 'posix_spawn';
+  check(answer, spawning ? { path: program, hint: 'it must be executable' } : { path: name });
 }
 
 /** Counts this open file as a user of a marked object. False: it is being removed. */

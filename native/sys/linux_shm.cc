@@ -90,7 +90,11 @@ Status publish(int fd, const char* temporary, const char* name) {
 
 bool can_publish() { return true; }
 
-Status unlink_shared(const char* name) { return status(unlink(Path(name).text), "shm_unlink"); }
+Status unlink_shared(const char* name) {
+  const Status done = status(unlink(Path(name).text), "shm_unlink");
+  // As the C libraries: POSIX knows no other word for somebody else's.
+  return done.error == EPERM ? Status{EACCES, "shm_unlink"} : done;
+}
 
 Status each_shared(NameVisitor visit, void* context) {
   DIR* folder = opendir(kFolder);

@@ -1,5 +1,6 @@
+import type {
+  Mapping} from '../../lib/index.js';
 import {
-  Mapping,
   SharedMemory,
   mapAnonymous,
   pageSize,
@@ -73,8 +74,8 @@ it('replaces the contents of a mapping by shared memory', () => {
 
 it('keeps the memory when the SharedMemory is closed, and shows its name', () => {
   const named = SharedMemory.create(`memmap-test-${String(process.pid)}-source`, { size: 1 });
-  const m: Mapping = r.place(0, { shared: named });
   named.unlink();
+  const m: Mapping = r.place(0, { shared: named });
   const { name } = named;
   named.close();
   expect(m.path).toBe(name);
