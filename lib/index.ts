@@ -55,6 +55,16 @@ export {
   wait,
   waitAsync,
 } from './shared/wait.js';
+export {
+  Latest,
+  type LatestCreateOptions,
+  type LatestPlace,
+  type LatestSizes,
+} from './shared/latest.js';
+export { LatestReader } from './shared/latest-reader.js';
+export { LatestWriter } from './shared/latest-writer.js';
+export { type Permit, Semaphore, type SemaphorePlace } from './shared/semaphore.js';
+export { type ReadGuard, RwLock, type RwLockPlace, type WriteGuard } from './shared/rwlock.js';
 export { Mutex, type LockAsyncOptions, type LockOptions, type MutexGuard } from './shared/mutex.js';
 export { guardStatus } from './guard-status.js';
 export type { FaultRecord, GuardStatus } from './faults.js';
