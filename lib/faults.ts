@@ -359,31 +359,3 @@ knowMappings((page) => {
   const firstByte = contents.fileInode < 0 ? undefined : contents.fileOffset;
   return { start: address, firstByte, path: contents.path, mapping };
 });
-
-/** Whether our handler is in place, and who relies on it. */
-export interface GuardStatus {
-  /** Whether new mappings are guarded: `configure({ guard })`. */
-  readonly enabled: boolean;
-  /** True while the kernel calls our handler for both signals. */
-  readonly installed: boolean;
-  /** The same for each of the signals. */
-  readonly signals: Readonly<Record<'SIGBUS' | 'SIGSEGV', boolean>>;
-  /** The mappings of this thread whose pages the handler would mend now. */
-  readonly mappings: readonly Mapping[];
-}
-
-export function readGuardStatus(enabled: boolean): GuardStatus {
-  const [, bus = 0, segmentation = 0, ...watched] = native.guardStatus();
-  const mappings = new Set<Mapping>();
-  for (const address of watched) {
-    const owner = registry.entryAt(address)?.owner;
-    if (owner !== undefined) mappings.add(owner);
-  }
-  const signals = { SIGBUS: bus === 1, SIGSEGV: segmentation === 1 };
-  return {
-    enabled,
-    installed: signals.SIGBUS && signals.SIGSEGV,
-    signals,
-    mappings: [...mappings],
-  };
-}

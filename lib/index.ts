@@ -66,8 +66,8 @@ export { LatestWriter } from './shared/latest-writer.js';
 export { type Permit, Semaphore, type SemaphorePlace } from './shared/semaphore.js';
 export { type ReadGuard, RwLock, type RwLockPlace, type WriteGuard } from './shared/rwlock.js';
 export { Mutex, type LockAsyncOptions, type LockOptions, type MutexGuard } from './shared/mutex.js';
-export { guardStatus } from './guard-status.js';
-export type { FaultRecord, GuardStatus } from './faults.js';
+export { type GuardStatus, guardStatus } from './guard-status.js';
+export type { FaultRecord } from './faults.js';
 export { configure, type Settings } from './settings.js';
 export * as sys from './sys.js';
 export { constants } from './constants.js';
@@ -83,4 +83,4 @@ export type {
 export type { ChannelStats } from './shared/channel-stats.js';
 export type { Codec, Incoming, Outgoing } from './shared/codec.js';
 export type { MessageDraft, MessagePeek } from './shared/messages.js';
-export type { SpinOptions, WaitOptions } from './shared/waiting-options.js';
+export type { ChannelSpinOptions, ChannelWaitOptions } from './shared/waiting-options.js';

@@ -4,7 +4,7 @@ import * as validate from '../validate.js';
 import type { Patience } from './line.js';
 
 /** How an asynchronous call waits. */
-export interface WaitOptions {
+export interface ChannelWaitOptions {
   /** Milliseconds; then the call rejects with ERR_MEMMAP_TIMEOUT. Without it, for ever. */
   timeout?: number;
   /** Rejects with the signal's reason. */
@@ -12,7 +12,7 @@ export interface WaitOptions {
 }
 
 /** How a blocking call waits. */
-export interface SpinOptions {
+export interface ChannelSpinOptions {
   /** Milliseconds; then the call throws ERR_MEMMAP_TIMEOUT. Without it, for ever. */
   timeout?: number;
   /** Milliseconds to look without sleeping; 0.05 by default. `Infinity`: never sleep. */
