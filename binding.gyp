@@ -42,6 +42,7 @@
         "native/room.cc",
         "native/salvage.cc",
         "native/shared_buffers.cc",
+        "native/shm_calls.cc",
         "native/space.cc",
         "native/spares.cc",
         "native/survey_calls.cc",
@@ -85,14 +86,20 @@
       },
       "conditions": [
         ["OS=='linux'", {
-          "sources": ["native/sys/linux.cc", "native/sys/linux_signal.cc", "native/sys/linux_survey.cc", "native/sys/linux_sync.cc"],
+          "sources": [
+            "native/sys/linux.cc", "native/sys/linux_shm.cc", "native/sys/linux_signal.cc",
+            "native/sys/linux_survey.cc", "native/sys/linux_sync.cc"
+          ],
           "defines": ["_GNU_SOURCE"],
           # nodelete: a worker that alone loaded the addon must not unmap its code when it ends.
           # now: a signal handler must not be the first to ask the loader where a function is.
           "ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now"]
         }],
         ["OS=='mac'", {
-          "sources": ["native/sys/darwin.cc", "native/sys/darwin_signal.cc", "native/sys/darwin_survey.cc", "native/sys/darwin_sync.cc"],
+          "sources": [
+            "native/sys/darwin.cc", "native/sys/darwin_shm.cc", "native/sys/darwin_signal.cc",
+            "native/sys/darwin_survey.cc", "native/sys/darwin_sync.cc"
+          ],
           "defines": ["_DARWIN_C_SOURCE"]
         }]
       ]
@@ -133,6 +140,23 @@
           "conditions": [
             ["target_arch=='arm64'", { "cflags_cc": ["-mno-outline-atomics"] }]
           ]
+        },
+        {
+          # Waits for the users of a shared object of lifetime 'processes' and removes its name. A
+          # process of a few pages: no C library at all.
+          "target_name": "memmap-reaper",
+          "type": "executable",
+          "sources": ["native/reaper/reaper.cc"],
+          "defines": ["_GNU_SOURCE"],
+          "cflags_cc!": ["-std=gnu++17"],
+          "cflags_cc": [
+            "-std=c++20", "-fno-exceptions", "-fno-rtti", "-fno-stack-protector", "-fno-pie",
+            "-fno-asynchronous-unwind-tables", "-ffreestanding"
+          ],
+          "cflags!": ["-Wno-unused-parameter", "-O3", "-fPIC"],
+          "cflags": ["<@(warnings)", "-fvisibility=hidden"],
+          "configurations": { "Release": { "cflags": ["-O2"] } },
+          "ldflags": ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack"]
         }
       ]
     }]

@@ -1,4 +1,5 @@
 // Every Error memmap throws is made here. Knows no OS, no mapping, no addon.
+import { constants as osConstants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
 /** What memmap knows about a failure beyond Node's own `code`, `errno` and `syscall`. */
@@ -24,6 +25,13 @@ export interface ErrorDetails {
   /** The longest range that is free, in bytes. */
   largestFree?: number | undefined;
 }
+
+/** What libuv has no name for. */
+const MORE = new Map([[-osConstants.errno.ESTALE, ['ESTALE', 'stale file handle'] as const]]);
+
+/** The kernel's word for a number, negative as in Node, and what it means. */
+export const systemError = (errno: number): readonly [string, string] | undefined =>
+  getSystemErrorMap().get(errno) ?? MORE.get(errno);
 
 const present = (details: ErrorDetails): ErrorDetails =>
   Object.fromEntries(Object.entries(details).filter(([, value]) => value !== undefined));
@@ -61,7 +69,7 @@ export class MapError extends Error {
     syscall: string,
     details: ErrorDetails & { code?: string; message?: string } = {},
   ) {
-    const [code, text] = getSystemErrorMap().get(errno) ?? [`errno ${String(-errno)}`, 'unknown'];
+    const [code, text] = systemError(errno) ?? [`errno ${String(-errno)}`, 'unknown'];
     const where = details.path === undefined ? '' : ` '${details.path}'`;
     super(details.message ?? withHint(`${code}: ${text}, ${syscall}${where}`, details.hint));
     this.code = details.code ?? code;
@@ -133,7 +141,7 @@ export class FaultError extends MapError {
 
 /** The errno of a name, negative as in Node: `errnoOf('ENOMEM')` is -12. */
 export function errnoOf(code: string): number {
-  for (const [errno, [name]] of getSystemErrorMap()) if (name === code) return errno;
+  for (const [errno, [name]] of [...getSystemErrorMap(), ...MORE]) if (name === code) return errno;
   return 0;
 }
 

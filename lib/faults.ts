@@ -1,7 +1,7 @@
 // What the fault guard tells: records of faults, the event, and the way back to the file.
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
-import { isMainThread } from 'node:worker_threads';
+import type * as WorkerThreads from 'node:worker_threads';
 import { FAULT_KINDS, check, checkLater, faultAt, knowMappings, native } from './binding.js';
 import { during } from './chunks.js';
 import { FaultError, type FaultKind } from './errors.js';
@@ -92,6 +92,21 @@ function enter(row: Float64Array): void {
 const untold = new Set<MappingRecord>();
 
 const endOf = (record: MappingRecord): number => record.address + record.length;
+
+/** How many faults there were in this process: whether one must look for one's own. */
+export const faultCount = (): number => posted?.[0] ?? 0;
+
+/** The first fault of a range that is not repaired, as the error that tells it. */
+export function faultWithin(
+  record: MappingRecord,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): FaultError | undefined {
+  collectFaults();
+  const found = record.log.faults.find(
+    (fault) => fault.offset < offset + length && fault.offset + fault.length > offset,
+  );
+  return found === undefined ? undefined : errorOf(found, record, record.owner);
+}
 
 function raise(error: Error): void {
   inHome(() => {
@@ -219,6 +234,9 @@ function tellLast(record: MappingRecord, unheard: unknown[]): void {
 
 /** Thrown here it would keep the listeners of 'exit' that come later from being called. */
 function failAtExit(error: unknown): void {
+  // Loaded only here: with all that it needs it takes longer than the rest of memmap.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { isMainThread } = require('node:worker_threads') as typeof WorkerThreads;
   if (!isMainThread) throw error;
   const events: NodeJS.EventEmitter = process;
   if (events.emit('uncaughtException', error, 'uncaughtException')) return;

@@ -10,6 +10,8 @@ import {
 import { fileURLToPath } from 'node:url';
 import { check, checkLater, native } from './binding.js';
 import { MapError, misuse } from './errors.js';
+import { inside } from './inside.js';
+import type { Origin } from './record.js';
 import { int, wrongKind } from './validate.js';
 
 /** A file to map: its path, a file: URL, a descriptor or a FileHandle. */
@@ -37,6 +39,8 @@ export interface FileStatus {
 export interface OpenFile {
   readonly fd: number;
   readonly path: string | undefined;
+  /** Of shared memory: its path is a name. */
+  readonly origin?: Origin | undefined;
   /** True when we made it, so that a failure may remove it again. */
   readonly created: boolean;
 }
@@ -62,6 +66,12 @@ function pathOf(file: unknown): string | undefined {
     }
   }
   return undefined;
+}
+
+/** A file that the caller has open. */
+function openedBy(file: unknown): OpenFile {
+  const shared = typeof file === 'object' && file !== null ? inside.sharedFileOf(file) : undefined;
+  return shared ?? { fd: descriptorOf(file), path: undefined, created: false };
 }
 
 function descriptorOf(file: unknown): number {
@@ -100,7 +110,7 @@ function openPath(path: PathLike, mode: OpenMode): { fd: number; created: boolea
 
 /** Runs `use` with all of the files open, none of which is made. All are closed again. */
 export function withFilesSync<Result>(
-  wanted: readonly ({ readonly file: FileLike; readonly writable: boolean } | undefined)[],
+  wanted: readonly ({ readonly file: unknown; readonly writable: boolean } | undefined)[],
   use: (files: readonly (OpenFile | undefined)[]) => Result,
 ): Result {
   const opened: number[] = [];
@@ -108,7 +118,7 @@ export function withFilesSync<Result>(
     const files = wanted.map((each) => {
       if (each === undefined) return undefined;
       const path = pathOf(each.file);
-      if (path === undefined) return { fd: descriptorOf(each.file), path, created: false };
+      if (path === undefined) return openedBy(each.file);
       const { fd } = openNow(path, { writable: each.writable, create: false });
       opened.push(fd);
       return { fd, path, created: false };
@@ -129,12 +139,12 @@ function openNow(path: string, mode: OpenMode): { fd: number; created: boolean }
 
 /** Runs `use` with the file open. What was opened here is closed again, the mapping stays. */
 export function withFileSync<Result>(
-  file: FileLike,
+  file: unknown,
   mode: OpenMode,
   use: (open: OpenFile) => Result,
 ): Result {
   const path = pathOf(file);
-  if (path === undefined) return use({ fd: descriptorOf(file), path, created: false });
+  if (path === undefined) return use(openedBy(file));
   const opened = openNow(path, mode);
   try {
     return use({ ...opened, path });
@@ -148,12 +158,12 @@ export function withFileSync<Result>(
 
 /** `withFileSync` with the file opened on the thread pool. */
 export async function withFile<Result>(
-  file: FileLike,
+  file: unknown,
   mode: OpenMode,
   use: (open: OpenFile) => Promise<Result>,
 ): Promise<Result> {
   const path = pathOf(file);
-  if (path === undefined) return use({ fd: descriptorOf(file), path, created: false });
+  if (path === undefined) return use(openedBy(file));
   const { handle, created } = await openPathLater(path, mode);
   try {
     return await use({ fd: handle.fd, path, created });

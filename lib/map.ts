@@ -216,7 +216,12 @@ function mapOpen(file: OpenFile, plan: FilePlan): { mapping: Mapping; length: nu
   const contents: Contents =
     access === 'snapshot'
       ? { ...anonymousContents(access, false), path: file.path, fileOffset: offset }
-      : fileContents(access, status, { path: file.path, offset, length });
+      : fileContents(access, status, {
+          path: file.path,
+          offset,
+          length,
+          origin: file.origin,
+        });
   if (length === 0) {
     mustBeMappable(file);
     return {
@@ -284,15 +289,20 @@ export function mapFileSync(file: FileLike, options?: MapOptions): Mapping {
   const plan = filePlan(options);
   return withFileSync(file, plan, (open) => {
     if (plan.size !== undefined) growFileSync(open, { size: plan.size, allocate: plan.allocate });
-    const { mapping, length } = mapOpen(open, plan);
-    if (plan.access === 'snapshot' && length > 0) {
-      orUnmap(mapping, () => {
-        const loaded = native.loadFile(open.fd, plan.offset, recordOf(mapping).start, length);
-        mustBeWhole(check(loaded, { path: open.path }), length, open);
-      });
-    }
-    return settleSync(mapping, plan.placement, populatesForWriting(plan));
+    return mapOpenSync(open, plan);
   });
+}
+
+/** The mapping of a file that is open and long enough. */
+export function mapOpenSync(open: OpenFile, plan: FilePlan): Mapping {
+  const { mapping, length } = mapOpen(open, plan);
+  if (plan.access === 'snapshot' && length > 0) {
+    orUnmap(mapping, () => {
+      const loaded = native.loadFile(open.fd, plan.offset, recordOf(mapping).start, length);
+      mustBeWhole(check(loaded, { path: open.path }), length, open);
+    });
+  }
+  return settleSync(mapping, plan.placement, populatesForWriting(plan));
 }
 
 /**

@@ -14,6 +14,8 @@ import { inUse } from './registry.js';
 import { replaceContents } from './replace.js';
 import { resizeMapping } from './resize.js';
 import { releaseAll } from './release.js';
+import type * as FileLocks from './shared/file-lock.js';
+import type { FileLock, LockFileOptions, LockKind } from './shared/file-lock.js';
 import type { Source } from './source.js';
 import * as validate from './validate.js';
 
@@ -147,6 +149,27 @@ export class Mapping extends MappedMemory {
   unlock(range?: Range): void {
     const { record, span } = pagesOf(this, range, everyPage);
     check(native.unlock(span.start, span.end - span.start, 0), whereOf(record));
+  }
+
+  /**
+   * Locks bytes of the file for those who lock them too, in this process or another: an advisory lock
+   * of an open file of its own, whatever else this process has locked. It lasts until `unlock`, also
+   * when the mapping is gone. Throws EAGAIN when somebody else has it; with `{ wait: true }` it gives
+   * a Promise, and asks again after 1 to 50 ms. Also: ESTALE when the path leads to another file now;
+   * EACCES for 'exclusive' where the file may not be written; ERR_MEMMAP_UNSUPPORTED for memory without
+   * a file, or whose file was given by its descriptor. Source: fcntl(2), F_OFD_SETLK.
+   */
+  lockFile(
+    kind: LockKind,
+    range: Range | undefined,
+    options: LockFileOptions & { wait: true },
+  ): Promise<FileLock>;
+  lockFile(kind: LockKind, range?: Range, options?: LockFileOptions & { wait?: false }): FileLock;
+  lockFile(kind: LockKind, range?: Range, options?: LockFileOptions): FileLock | Promise<FileLock> {
+    // Loaded only here: most programs lock no file.
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const { lockFile } = require('./shared/file-lock.js') as typeof FileLocks;
+    return lockFile(this, { kind, range, options });
   }
 
   /**

@@ -55,6 +55,16 @@ export interface MapOptions extends PlacementOptions {
   allocate?: boolean;
 }
 
+/** How shared memory is mapped. */
+export interface SharedMapOptions extends PlacementOptions {
+  /** Default 'read-write', or 'read' where it was opened for that. */
+  access?: Access;
+  /** First byte. Default 0. */
+  offset?: number | bigint;
+  /** Bytes to map. Default: to its end. */
+  length?: number | bigint;
+}
+
 export interface AnonymousOptions extends PlacementOptions {
   /** 'read-write' (default) or 'read'. */
   access?: 'read' | 'read-write';
@@ -208,6 +218,14 @@ const WHOLE_FILE = fileOptions(undefined);
 export function filePlan(options: unknown): FilePlan {
   if (options !== undefined) return fileOptions(options);
   return settings.guard ? WHOLE_FILE : { ...WHOLE_FILE, placement: anywhere() };
+}
+
+const SHARED = ['access', 'offset', 'length', ...PLACEMENT] as const;
+
+/** What of shared memory is mapped; by default all of it, with the access it was opened with. */
+export function sharedPlan(options: unknown, otherwise: Access): FilePlan {
+  const given = read('options', options, SHARED);
+  return { ...fileOptions(given), access: access(given, ACCESS_WORDS, otherwise) };
 }
 
 export function anonymousPlan(length: unknown, options: unknown): AnonymousPlan {

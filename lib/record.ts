@@ -15,6 +15,12 @@ import { type Entry, Registry } from './registry.js';
 /** Whether the memory is still the mapping's own. */
 export type MappingState = 'mapped' | 'replaced' | 'unmapped';
 
+/** Where a mapping's file can be opened anew: of shared memory, which may have no path. */
+export interface Origin {
+  /** The very same object, opened anew, for the caller to close; undefined where it cannot be found. */
+  reopen(writable: boolean): { readonly fd: number; close(): void } | undefined;
+}
+
 /** What is mapped: a file's bytes, or none. */
 export interface Contents {
   readonly access: Access;
@@ -33,6 +39,8 @@ export interface Contents {
   readonly device?: boolean;
   /** It cannot become shorter: a memfd that is sealed against it. */
   readonly sealed?: boolean;
+  /** Of shared memory. */
+  readonly origin?: Origin;
 }
 
 /** A run of pages with one protection, where a mapping has several. */

@@ -58,6 +58,7 @@ function replaceByFile(
   }
   const contents = fileContents(access, status, {
     path: file.path,
+    origin: file.origin,
     offset,
     length: record.length,
   });

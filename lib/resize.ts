@@ -7,7 +7,7 @@ import { mustBeWhole } from './faults.js';
 import { disown, reapLater, withRoom } from './lifetime.js';
 import { type Span, roundUp } from './page.js';
 import { whereOf } from './ranges.js';
-import { type MappingRecord, registry } from './record.js';
+import { type MappingRecord, type Origin, registry } from './record.js';
 import { unmapPages } from './release.js';
 
 export function resizeMapping(record: MappingRecord, length: number): void {
@@ -63,9 +63,10 @@ function shrink(record: MappingRecord, length: number, span: number): void {
 function makeFileLongEnough(record: MappingRecord, length: number): boolean {
   const { contents } = record;
   if (contents.fileInode < 0) return contents.shared;
-  const { path } = contents;
-  if (path === undefined) return true;
+  const { path, origin } = contents;
   const writable = contents.access === 'read-write';
+  if (origin !== undefined) return sharedLongEnough(record, length, origin.reopen(writable));
+  if (path === undefined) return true;
   try {
     return withFileSync(path, { writable, create: false }, (file) =>
       sameFileLongEnough(record, length, file),
@@ -75,6 +76,21 @@ function makeFileLongEnough(record: MappingRecord, length: number): boolean {
     const { syscall } = error as { syscall?: string };
     if (syscall === 'open') return true;
     throw error;
+  }
+}
+
+function sharedLongEnough(
+  record: MappingRecord,
+  length: number,
+  file: ReturnType<Origin['reopen']>,
+): boolean {
+  // It has lost its name, or was closed: only the mapping itself can be asked.
+  if (file === undefined) return true;
+  const { path } = record.contents;
+  try {
+    return sameFileLongEnough(record, length, { fd: file.fd, path, created: false });
+  } finally {
+    file.close();
   }
 }
 

@@ -3,11 +3,13 @@ import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import { ACCESS_WORDS, type Access } from './flags.js';
 import { type FileLike, type FileStatus, isSealed } from './file.js';
-import type { Contents } from './record.js';
+import { inside } from './inside.js';
+import type { Contents, Origin } from './record.js';
+import type { SharedMemory } from './shared/shared-memory.js';
 import { bytes, options, word, wrongKind } from './validate.js';
 
-/** What `replace` shows: a part of a file, or zeroed memory. */
-export type Source = FileSource | AnonymousSource;
+/** What `replace` and `place` show: a part of a file, shared memory, or zeroed memory. */
+export type Source = FileSource | SharedSource | AnonymousSource;
 
 /** A part of a file. */
 export interface FileSource {
@@ -21,6 +23,18 @@ export interface FileSource {
   access?: Access;
 }
 
+/** Memory that processes share, or a part of it. */
+export interface SharedSource {
+  /** The memory to show; it may be closed afterwards. */
+  shared: SharedMemory;
+  /** First byte of it. Default 0. */
+  offset?: number | bigint;
+  /** Bytes. Default: with `replace` as many as the mapping has, with `place` to its end. */
+  length?: number | bigint;
+  /** Default: what it was opened for. */
+  access?: Access;
+}
+
 /** Zeroed memory. */
 export interface AnonymousSource {
   /** Length of the zeroed memory: as many bytes as the mapping has. */
@@ -30,7 +44,13 @@ export interface AnonymousSource {
 }
 
 export type ParsedSource =
-  | { kind: 'file'; file: FileLike; offset: number; length: number | undefined; access: Access }
+  | {
+      kind: 'file';
+      file: FileLike | SharedMemory;
+      offset: number;
+      length: number | undefined;
+      access: Access;
+    }
   | { kind: 'anonymous'; length: number; access: Access };
 
 const accessOf = (value: unknown, otherwise: Access): Access =>
@@ -38,29 +58,39 @@ const accessOf = (value: unknown, otherwise: Access): Access =>
 
 /** Reads a source, each property once. */
 export function parseSource(source: unknown): ParsedSource {
-  const names = ['file', 'offset', 'length', 'anonymous', 'access'] as const;
+  const names = ['file', 'shared', 'offset', 'length', 'anonymous', 'access'] as const;
   if (typeof source !== 'object' || source === null) throw wrongKind('source', 'an object', source);
   const given = options('source', source, names);
+  const kinds = [given.file, given.shared, given.anonymous].filter((each) => each !== undefined);
+  if (kinds.length > 1) {
+    throw misuse('ARGUMENT', 'source must have one of file, shared and anonymous', {
+      argument: 'source',
+    });
+  }
   if (given.anonymous !== undefined) {
-    if (given.file !== undefined) {
-      throw misuse('ARGUMENT', 'source must have file or anonymous, not both', {
-        argument: 'source',
-      });
-    }
     return {
       kind: 'anonymous',
       length: bytes('source.anonymous', given.anonymous, 1),
       access: accessOf(given.access, 'read-write'),
     };
   }
-  if (given.file === undefined) throw wrongKind('source.file', 'a file', given.file);
+  const shared = given.shared === undefined ? undefined : sharedOf(given.shared);
+  if (shared === undefined && given.file === undefined) {
+    throw wrongKind('source.file', 'a file', given.file);
+  }
   return {
     kind: 'file',
-    file: given.file as FileLike,
+    file: shared ?? (given.file as FileLike),
     offset: given.offset === undefined ? 0 : bytes('source.offset', given.offset),
     length: given.length === undefined ? undefined : bytes('source.length', given.length),
-    access: accessOf(given.access, 'read'),
+    access: accessOf(given.access, shared === undefined ? 'read' : shared.access),
   };
+}
+
+function sharedOf(value: unknown): SharedMemory {
+  const is = typeof value === 'object' && value !== null;
+  if (is && inside.sharedFileOf(value) !== undefined) return value as SharedMemory;
+  throw wrongKind('source.shared', 'a SharedMemory', value);
 }
 
 const anonymous = (access: Access, shared: boolean): Contents => ({
@@ -83,9 +113,14 @@ export const anonymousContents = (access: Access, shared: boolean): Contents =>
 export function fileContents(
   access: Access,
   status: FileStatus,
-  place: { path: string | undefined; offset: number; length: number },
+  place: {
+    path: string | undefined;
+    offset: number;
+    length: number;
+    origin?: Origin | undefined;
+  },
 ): Contents {
-  return {
+  const contents = {
     access,
     protection: access === 'read' ? flags.read : flags.read | flags.write,
     shared: access !== 'copy-on-write',
@@ -97,7 +132,8 @@ export function fileContents(
     backing: 'kernel',
     device: !status.regular,
     sealed: isSealed(status, place.offset + place.length),
-  };
+  } as const;
+  return place.origin === undefined ? contents : { ...contents, origin: place.origin };
 }
 
 const SHARED = flags.bit('MAP_SHARED');

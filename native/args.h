@@ -2,10 +2,12 @@
 // Never calls back into JavaScript: no getters, no valueOf.
 #pragma once
 
+#include <limits.h>
 #include <napi.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "environment.h"
@@ -107,6 +109,28 @@ class Args {
       return {};
     }
     return {static_cast<double*>(data), count};
+  }
+
+  // A name or a path, terminated: no NUL in it, and shorter than the system allows.
+  struct Text {
+    char data[PATH_MAX] = "";
+  };
+  Text text(size_t index) {
+    Text found;
+    size_t length = 0;
+    napi_valuetype type = napi_undefined;
+    napi_typeof(env_, values_[index], &type);
+    const bool read =
+        type == napi_string &&
+        napi_get_value_string_utf8(env_, values_[index], nullptr, 0, &length) == napi_ok &&
+        length < sizeof found.data &&
+        napi_get_value_string_utf8(env_, values_[index], found.data, sizeof found.data, &length) ==
+            napi_ok;
+    if (!read || strlen(found.data) != length) {
+      fail(index);
+      found.data[0] = '\0';
+    }
+    return found;
   }
 
   // For what is wrong in a way of the call's own.

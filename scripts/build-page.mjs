@@ -1,5 +1,5 @@
 // The page of `memmap view` and what the command line bundles: esbuild puts each into one file, with the licences of the
-// libraries inside. Needs node_modules, so scripts/build.mjs starts it as a program: node scripts/build-page.mjs page | cli | lib
+// libraries inside. Needs node_modules, so scripts/build.mjs starts it as a program: node scripts/build-page.mjs page | cli
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -92,23 +92,7 @@ function bundleCommandLine() {
   writeFileSync(inRoot('dist', 'cli', 'LICENSES.txt'), licencesOf(table.inputs));
 }
 
-/**
- * dist/index.js in one file: finding, reading and compiling fifty takes twice as long as what they do. What is loaded
- * late stays late. The modules beside it are for the command line, which uses only those that have no state.
- */
-function bundleLibrary() {
-  const file = 'dist/index.js';
-  const library = bundle(file, {
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    external: ['node-gyp-build'],
-  });
-  writeFileSync(inRoot(file), library.text);
-  rmSync(inRoot(`${file}.map`));
-}
-
-const targets = { page: buildPage, cli: bundleCommandLine, lib: bundleLibrary };
+const targets = { page: buildPage, cli: bundleCommandLine };
 const target = targets[process.argv[2] ?? ''];
 if (!target) throw new Error(`one of ${Object.keys(targets).join(', ')} is wanted`);
 target();

@@ -25,12 +25,13 @@ function headers() {
 const tsc = (title, project) =>
   step(title, process.execPath, [tool('typescript/bin/tsc'), '-p', project]);
 
-/** The LD_PRELOAD helper of `memmap run` is no addon: prebuildify leaves it where it was built. */
-function shipHelper() {
-  const helper = inRoot('build/Release/memmap-interpose.so');
+/** What is no addon, prebuildify leaves where it was built: the LD_PRELOAD helper of `memmap run`, and the reaper. */
+function shipHelpers() {
   const folder = inRoot('prebuilds', `${process.platform}-${process.arch}`);
-  const target = `${folder}/memmap-interpose.so`;
-  step('shipping the helper', 'strip', ['--strip-unneeded', '-o', target, helper]);
+  for (const name of ['memmap-interpose.so', 'memmap-reaper']) {
+    const helper = inRoot(`build/Release/${name}`);
+    step(`shipping ${name}`, 'strip', ['--strip-unneeded', '-o', `${folder}/${name}`, helper]);
+  }
 }
 
 export const builds = {
@@ -48,7 +49,7 @@ export const builds = {
       // A module that was renamed must not live on in the package.
       rmSync(inRoot('dist'), { recursive: true, force: true });
       tsc('compiling lib/', 'tsconfig.json');
-      step('bundling lib/', process.execPath, ['scripts/build-page.mjs', 'lib']);
+      step('bundling lib/', process.execPath, ['scripts/bundle-library.mjs']);
       step('bundling lib/cli/', process.execPath, ['scripts/build-page.mjs', 'cli']);
     });
   },
@@ -73,7 +74,7 @@ export const builds = {
     step('making prebuilds/', process.execPath, [tool('prebuildify/bin.js'), ...args], {
       env: nodedir ? { npm_config_nodedir: nodedir } : {},
     });
-    if (process.platform === 'linux') shipHelper();
+    if (process.platform === 'linux') shipHelpers();
   },
 };
 

@@ -8,16 +8,20 @@ const PAGE = 4096;
 const FEW = 1000;
 const MANY = 100_000;
 
-/** Records of one page each with gaps between them, in random order, and addresses in them. */
+/**
+ * Records of one page each with gaps between them, at addresses in random order. Each is made in its turn, as a mapping's
+ * is: in another order than it is inserted, most of the time would go into fetching the records themselves.
+ */
 function shuffledRecords(count) {
-  const records = Array.from({ length: count }, (_, index) => {
+  const order = Uint32Array.from({ length: count }, (_, index) => index);
+  for (let i = count - 1; i > 0; i--) {
+    const other = Math.floor(Math.random() * (i + 1));
+    [order[i], order[other]] = [order[other], order[i]];
+  }
+  const records = Array.from(order, (index) => {
     const start = 0x7f00_0000_0000 + index * 2 * PAGE;
     return { start, end: start + PAGE, owner: undefined, busy: undefined };
   });
-  for (let i = count - 1; i > 0; i--) {
-    const other = Math.floor(Math.random() * (i + 1));
-    [records[i], records[other]] = [records[other], records[i]];
-  }
   return { records, addresses: Float64Array.from(records, ({ start }) => start + 8) };
 }
 

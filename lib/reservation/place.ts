@@ -95,7 +95,8 @@ function prepareFile(reserve: Reserve, { source, offset }: FilePiece, file: Open
     });
   }
   if (offset % pageSize !== lead) throw misplaced(offset, lead);
-  const place = { path: file.path, offset: source.offset, length };
+  const { path, origin } = file;
+  const place = { path, origin, offset: source.offset, length };
   const contents = fileContents(source.access, status, place);
   const record = recordIn(reserve, { offset, length }, lead, contents);
   return {

@@ -73,7 +73,7 @@ export class Reservation {
   }
 
   /**
-   * Puts a part of a file, or zeroed memory, over vacant pages at `offset`, and gives its Mapping. A
+   * Puts a part of a file or of shared memory, or zeroed memory, over vacant pages at `offset`, and gives its Mapping. A
    * file's byte must lie as far into a page as its place does; memory starts at a page. What lies there
    * already must be named, as for MAP_FIXED: `{ replace: mapping }`. It is staged and then moved, so
    * that what cannot be mapped leaves everything as it was. Buffers of `view` over replaced pages

@@ -14,6 +14,7 @@
 
 #include <initializer_list>
 
+#include "denied.h"
 #include "procmap.h"
 #include "sys.h"
 
@@ -84,13 +85,6 @@ Status regions_from_text(Range range, RegionVisitor visit, void* context) {
     constexpr size_t kHead = 128;
     if (held > sizeof buffer / 2) held = kHead;
   }
-}
-
-// MEMMAP_DENY=noreplace,populate,procmap_query,process_vm makes this process behave as on a kernel
-// (or in a container) without them: how the fallbacks are tested, and a way round a bad sandbox.
-bool denied(const char* facility) {
-  const char* list = getenv("MEMMAP_DENY");
-  return list != nullptr && strstr(list, facility) != nullptr;
 }
 
 bool advice_known(int advice) {

@@ -7,7 +7,7 @@ import { Scratch, patterned } from '../helpers/files.js';
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
 
-const facilities = ['noreplace', 'populate', 'procmap_query', 'process_vm'];
+const facilities = ['noreplace', 'populate', 'procmap_query', 'process_vm', 'tmpfile'];
 const denials = ['', ...facilities, facilities.join(',')];
 
 /** The program's last line as JSON, run with facilities denied. */

@@ -241,7 +241,7 @@ const cases = casesOf({
 
 export const suite: Suite = {
   cases,
-  waiting: because('memfd seals', 'aster.memfd_create.name_too_long', 'aster.memfd_access_err'),
+  waiting: {},
   inexpressible: because(
     'mremap moves pages of one Mapping: these are three, though one region to the kernel',
     'aster.mremap.mmap_and_mremap_auto_merge_anon',

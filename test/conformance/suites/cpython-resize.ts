@@ -1,7 +1,7 @@
-// CPython, Lib/test/test_mmap.py: sizes, advice, large files, lifetimes; multiprocessing.shared_memory.
+// CPython, Lib/test/test_mmap.py: sizes, advice, large files, lifetimes.
 import assert from 'node:assert/strict';
 import { truncateSync, writeSync } from 'node:fs';
-import { type Runs, all, answer, opened, succeeds, suiteOf } from '../kit.js';
+import { type Runs, answer, opened, succeeds, suiteOf } from '../kit.js';
 import { constants, memmap, mustRefuse, pageSize, sys, textOf } from '../tools.js';
 
 const { mapAnonymous, mapFileSync } = memmap;
@@ -99,14 +99,4 @@ const lifetimes: Runs = {
   },
 };
 
-export const suite = suiteOf(
-  { ...sizes, ...large, ...lifetimes },
-  {
-    waiting: all('shared-memory names', [
-      'cpython.shm.basics',
-      'cpython.shm.recreate',
-      'cpython.shm.invalid_creation',
-      'cpython.shm.pickle',
-    ]),
-  },
-);
+export const suite = suiteOf({ ...sizes, ...large, ...lifetimes });

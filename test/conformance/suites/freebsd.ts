@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { ftruncateSync } from 'node:fs';
 import type { Suite } from '../case.js';
 import {
-  because,
   casesOf,
   constants,
   mustRefuse,
@@ -74,12 +73,6 @@ const cases = casesOf({
 
 export const suite: Suite = {
   cases,
-  waiting: because(
-    'shared-memory names',
-    'fbsd.shm.open_after_link',
-    'fbsd.shm.open_nonexisting_object',
-    'fbsd.shm.open_create_existing_object',
-    'fbsd.shm.trunc_resets_object',
-  ),
+  waiting: {},
   inexpressible: {},
 };

@@ -111,9 +111,6 @@ const cases = casesOf({
 
 export const suite: Suite = {
   cases,
-  waiting: {
-    'glibc.tst-memfd_create': 'memfd seals',
-    'glibc.tst-shm.escape': 'shared-memory names',
-  },
+  waiting: {},
   inexpressible: {},
 };

@@ -220,21 +220,9 @@ const cases = casesOf({
   },
 });
 
-const memfds = because(
-  'memfd seals',
-  'ltp.memfd01.noseal',
-  'ltp.memfd01.write',
-  'ltp.memfd01.shrink',
-  'ltp.memfd01.grow',
-  'ltp.memfd01.resize',
-  'ltp.memfd01.open',
-  'ltp.memfd02',
-  'ltp.memfd04',
-);
-
 export const suite: Suite = {
   cases,
-  waiting: memfds,
+  waiting: {},
   inexpressible: {
     ...because(
       'mlockall and munlockall are not among the calls',

@@ -1,0 +1,82 @@
+// Opening shared memory that somebody else has made.
+import { native } from '../binding.js';
+import { MapError, errnoOf, misuse } from '../errors.js';
+import { Descriptor, isRegular, isSame, statusOfName } from './descriptor.js';
+import { pause } from './pause.js';
+import { isMarked, joinUsers, sweepName, sweepNowAndThen } from './presence.js';
+import type { OpenPlan, SharedAccess } from './shared-options.js';
+
+const ATTEMPTS = 100;
+const SLICE_MS = 10;
+
+export function openShared(name: string, { access, timeout }: OpenPlan): Descriptor {
+  sweepNowAndThen();
+  const until = performance.now() + timeout;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    sweepName(name);
+    const file = openOnce(name, access);
+    if (file === undefined) continue;
+    try {
+      waitForSize(file, until);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    return file;
+  }
+  throw new MapError(errnoOf('ENOENT'), 'shm_open', { path: name });
+}
+
+/** undefined: it was being removed. Another one may have its name by now. */
+export function openOnce(name: string, access: SharedAccess): Descriptor | undefined {
+  const file = new Descriptor(native.shmOpen(name, access === 'read-write'), name);
+  try {
+    const status = file.status();
+    file.remember(status);
+    if (!isMarked(status)) return file;
+    const named = joinUsers(file) ? statusOfName(name) : undefined;
+    if (named !== undefined && isSame(named, status)) return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  file.close();
+  return undefined;
+}
+
+/** Whoever makes it in two steps has not done the second one yet, and never will if it died between. */
+function waitForSize(file: Descriptor, until: number): void {
+  while (file.status().size === 0) {
+    const left = until - performance.now();
+    if (left <= 0) {
+      throw misuse('BUSY', 'the shared memory has no size yet', {
+        path: file.name,
+        hint: 'its creator is between shm_open and ftruncate, or died there: the timeout option waits; if nobody is at it, unlink it',
+      });
+    }
+    pause(Math.min(left, SLICE_MS));
+  }
+}
+
+/** Shared memory behind a descriptor that is ours now. */
+export function adopt(file: Descriptor): Descriptor {
+  try {
+    const status = file.status();
+    const reason = unfit(status);
+    if (reason !== undefined) throw misuse('ARGUMENT', reason, { argument: 'fd' });
+    if (isMarked(status)) joinUsers(file);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return file;
+}
+
+const O_WRONLY = 1;
+
+function unfit(status: ReturnType<Descriptor['status']>): string | undefined {
+  if (!isRegular(status))
+    return 'fd must be of a file or of shared memory: this one cannot be mapped';
+  if (status.access === O_WRONLY) return 'fd must be open for reading';
+  return undefined;
+}
