@@ -271,6 +271,15 @@ export function callGuarded<Result>(record: MappingRecord, fn: () => Result): Re
   return leaveLater(call, result) as Result;
 }
 
+/** Throws the first fault that has happened in the mapping and was not told yet, as `guarded` does. */
+export function throwFaults(record: MappingRecord): void {
+  if (!started || posted?.[0] === seen) return;
+  const call: GuardedCall = { record, met: [] };
+  openCalls.add(call);
+  record.log.scopes.add(call.met);
+  leave(call);
+}
+
 async function leaveLater(call: GuardedCall, result: PromiseLike<unknown>): Promise<unknown> {
   let value: unknown;
   try {

@@ -127,6 +127,22 @@ for (const [how, end] of Object.entries(endings)) {
     ));
 }
 
+test('2000 are held by a thread, in any order, and not one more; the kernel finds all of them', () =>
+  run(`
+    const path = blank(64 * 2001);
+    const mapping = shared(path);
+    const all = cells(mapping, 2001);
+    const last = all.pop();
+    for (const cell of shuffled(all)) assert.equal(cell.take(), 'taken');
+    assert.throws(() => last.take(), { code: 'ERR_MEMMAP_NO_ROOM' });
+    for (const cell of shuffled(all)) cell.leave();
+    assert.equal(last.take(), 'taken');
+    last.leave();
+    await dies('for (const cell of cells(m, 2000)) cell.take();', path);
+    for (const cell of shuffled(all)) assert.equal(cell.take(), 'inherited');
+    for (const cell of shuffled(all)) cell.leave();
+  `));
+
 test('guards and mappings that nobody can reach are not collected', () =>
   run(
     `
