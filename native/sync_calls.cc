@@ -153,13 +153,13 @@ napi_value sleep_later(Args& args) {
   return added.ok() ? slept(args, now) : to_failure(args.env(), added);
 }
 
-// cancelSleep(mailbox, id)
+// cancelSleep(mailbox, id, passesOn) -> whether it had been woken
 napi_value cancel_sleep(Args& args) {
   Mailbox* mailbox = mailbox_of(args);
   const double id = args.id(1);
+  const bool passes_on = args.boolean(2);
   if (!args.ok()) return args.failure();
-  waiters::cancel(*mailbox, id);
-  return nullptr;
+  return Napi::Boolean::New(args.env(), waiters::cancel(*mailbox, id, passes_on));
 }
 
 // takeCell(base, offset, crowded) -> cells::Taken

@@ -25,9 +25,8 @@ int protection_of(const Claim& claim, uintptr_t address) {
 
 Outcome drop(Environment& environment, Range pages) {
   cells::abandon(pages);
-  const Outcome dropped = space::drop(environment, pages);
-  if (dropped.ok()) waiters::evict(pages);
-  return dropped;
+  waiters::evict(pages);
+  return space::drop(environment, pages);
 }
 
 Outcome protect(Environment& environment, Range pages, int protection) {

@@ -167,8 +167,7 @@ class Sleeper {
           this.#setTimer();
           return;
         }
-        this.#cancel();
-        this.#settle('timed-out');
+        this.#settle(this.#wasWoken(false) ? 'ok' : 'timed-out');
       },
       Math.min(Math.ceil(left), LONGEST_TIMER),
     );
@@ -176,12 +175,14 @@ class Sleeper {
   }
 
   readonly #abort = (): void => {
-    this.#cancel();
+    // Nobody may be interested any more: the next one gets what has woken this one.
+    this.#wasWoken(true);
     this.#fail(this.#options.signal?.reason);
   };
 
-  #cancel(): void {
-    if (this.#finish()) native.cancelSleep(mailbox(), this.#id);
+  /** Stops it. A wake-up may have come, and not yet have been told. */
+  #wasWoken(passesOn: boolean): boolean {
+    return this.#finish() && check(native.cancelSleep(mailbox(), this.#id, passesOn));
   }
 
   #finish(): boolean {
@@ -194,14 +195,16 @@ class Sleeper {
 
   /** What the addon says of it: woken, the memory has gone, or it is bad. */
   wakeUp(ending: number): void {
-    if (ending === WOKEN) {
+    try {
+      // The page may be there again.
+      if (ending === BAD) {
+        this.#lieDown();
+        return;
+      }
+      // Where it was moved, or replaced by other contents, it may have been woken before that.
+      if (ending === GONE) recordOf(this.#spot);
       this.#finish();
       this.#settle('ok');
-      return;
-    }
-    try {
-      // Moved, or replaced by other contents: the word is still the same to whoever asked.
-      this.#lieDown();
     } catch (error) {
       this.#finish();
       this.#fail(error);
@@ -209,7 +212,8 @@ class Sleeper {
   }
 }
 
-const WOKEN = 0;
+const GONE = 1;
+const BAD = 2;
 
 let lastId = 0;
 /** Each holds its mapping: one that is waited for is not collected. */
