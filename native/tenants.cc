@@ -40,7 +40,7 @@ void leave(Environment& environment) {
   waiters::leave(environment);
 }
 
-Outcome check(Environment& environment, Range bytes, Use use) {
+Outcome check(Environment& environment, Range bytes, Use use, bool* safe) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const Claim* claim = claims.of(&environment, bytes);
@@ -50,6 +50,7 @@ Outcome check(Environment& environment, Range bytes, Use use) {
   for (const uintptr_t at : {bytes.begin, bytes.end - 1}) {
     if ((protection_of(*claim, at) & needed) != needed) return {Refusal::kUnreadable, at};
   }
+  *safe = claim->safe || claim->watch != nullptr;
   return {};
 }
 

@@ -28,8 +28,8 @@ Outcome protect(Environment& environment, Range pages, int protection);
 void leave(Environment& environment);
 
 // ok when the 32-bit word, or cell, is shared memory of this environment that can be read, or
-// changed.
+// changed. `safe`: whether touching it is no signal, whatever becomes of its file.
 enum class Use { kRead, kChange };
-Outcome check(Environment& environment, Range bytes, Use use);
+Outcome check(Environment& environment, Range bytes, Use use, bool* safe);
 
 }  // namespace memmap::tenants
