@@ -48,24 +48,36 @@ export function laterOf(options: LockAsyncOptions | undefined): {
   return { timeout: timeoutOf(given.timeout), signal: validate.signal(given.signal) };
 }
 
-function late(quest: Quest<unknown>, timeout: number): Error {
-  quest.giveUp?.();
-  return misuse('TIMEOUT', `${quest.missed} within ${String(timeout)} ms`);
+const late = (quest: Quest<unknown>, timeout: number): Error =>
+  misuse('TIMEOUT', `${quest.missed} within ${String(timeout)} ms`);
+
+/** Whatever ended it, what was got on the way is let go. */
+function giveUp(quest: Quest<unknown>): void {
+  try {
+    quest.giveUp?.();
+  } catch {
+    // What has ended it says more.
+  }
 }
 
 /** Blocks this thread until it is found. */
 export function waitFor<Found>(quest: Quest<Found>, { timeout, spins }: Patience): Found {
   const deadline = performance.now() + timeout;
-  for (let spin = 0; ; spin++) {
-    const found = quest.attempt();
-    if (found !== undefined) return found;
-    if (spin < spins) continue;
-    const left = deadline - performance.now();
-    if (left <= 0) throw late(quest, timeout);
-    const { value, ...spot } = quest.rest();
-    const meanwhile = quest.attempt();
-    if (meanwhile !== undefined) return meanwhile;
-    sleep(spot, value, left);
+  try {
+    for (let spin = 0; ; spin++) {
+      const found = quest.attempt();
+      if (found !== undefined) return found;
+      if (spin < spins) continue;
+      const left = deadline - performance.now();
+      if (left <= 0) throw late(quest, timeout);
+      const { value, ...spot } = quest.rest();
+      const meanwhile = quest.attempt();
+      if (meanwhile !== undefined) return meanwhile;
+      sleep(spot, value, left);
+    }
+  } catch (error) {
+    giveUp(quest);
+    throw error;
   }
 }
 
@@ -76,20 +88,20 @@ export async function waitLater<Found>(
 ): Promise<Found> {
   const deadline = performance.now() + timeout;
   signal?.throwIfAborted();
-  for (;;) {
-    const found = quest.attempt();
-    if (found !== undefined) return found;
-    const left = deadline - performance.now();
-    if (left <= 0) throw late(quest, timeout);
-    const { value, ...spot } = quest.rest();
-    const meanwhile = quest.attempt();
-    if (meanwhile !== undefined) return meanwhile;
-    try {
+  try {
+    for (;;) {
+      const found = quest.attempt();
+      if (found !== undefined) return found;
+      const left = deadline - performance.now();
+      if (left <= 0) throw late(quest, timeout);
+      const { value, ...spot } = quest.rest();
+      const meanwhile = quest.attempt();
+      if (meanwhile !== undefined) return meanwhile;
       await sleepLater(spot, value, { timeout: Math.min(left, SLICE_MS), signal });
-    } catch (error) {
-      quest.giveUp?.();
-      throw error;
     }
+  } catch (error) {
+    giveUp(quest);
+    throw error;
   }
 }
 
