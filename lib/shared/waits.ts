@@ -19,7 +19,10 @@ export interface Quest<Found> {
   attempt(): Found | undefined;
   /** Asks for a wake-up: where, and on which value, to sleep. Everything is looked at again after this. */
   rest(): Spot & { readonly value: number };
-  /** Nobody waits any more, and a wake-up may have come meanwhile: the next one should have it. */
+  /**
+   * Nobody waits any more, whatever ended it: lets go what was got on the way. A wake-up may have come meanwhile, and the next one
+   * should have it. What it throws is said instead of what ended the wait.
+   */
   giveUp?(): void;
   /** 'the lock was not free' */
   readonly missed: string;
@@ -51,15 +54,6 @@ export function laterOf(options: LockAsyncOptions | undefined): {
 const late = (quest: Quest<unknown>, timeout: number): Error =>
   misuse('TIMEOUT', `${quest.missed} within ${String(timeout)} ms`);
 
-/** Whatever ended it, what was got on the way is let go. */
-function giveUp(quest: Quest<unknown>): void {
-  try {
-    quest.giveUp?.();
-  } catch {
-    // What has ended it says more.
-  }
-}
-
 /** Blocks this thread until it is found. */
 export function waitFor<Found>(quest: Quest<Found>, { timeout, spins }: Patience): Found {
   const deadline = performance.now() + timeout;
@@ -76,7 +70,7 @@ export function waitFor<Found>(quest: Quest<Found>, { timeout, spins }: Patience
       sleep(spot, value, left);
     }
   } catch (error) {
-    giveUp(quest);
+    quest.giveUp?.();
     throw error;
   }
 }
@@ -100,7 +94,7 @@ export async function waitLater<Found>(
       await sleepLater(spot, value, { timeout: Math.min(left, SLICE_MS), signal });
     }
   } catch (error) {
-    giveUp(quest);
+    quest.giveUp?.();
     throw error;
   }
 }
