@@ -21,11 +21,14 @@ function said(child, what) {
   });
 }
 
-/** Starts the other end of a wire of bench/wires/. */
-export async function startPair(name) {
+/** Starts the other end of a wire of bench/wires/, which has `fd` as its descriptor 4. */
+export async function startPair(name, options = {}) {
   const wire = await import(`./wires/${name}.mjs`);
-  const { argument, connect } = await wire.near();
-  const child = fork(program, [name, JSON.stringify(argument)], { serialization: 'advanced' });
+  const { argument, connect, fd } = await wire.near(options);
+  const child = fork(program, [name, JSON.stringify(argument)], {
+    serialization: 'advanced',
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...(fd === undefined ? [] : [fd])],
+  });
   const started = said(child, 'done');
   const end = await connect(child);
   await started;

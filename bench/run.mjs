@@ -82,7 +82,8 @@ const print = options.json
       console.log(line([name, value, against, unit, ratio, target, met ? 'yes' : 'NO', peer]));
       if (percentiles === undefined) return;
       const { ours, theirs } = percentiles;
-      for (const part of Object.keys(ours)) console.log(line([`  ${part}`, ours[part], theirs[part]]));
+      for (const part of Object.keys(ours))
+        console.log(line([`  ${part}`, ours[part], theirs[part]]));
     };
 
 async function main() {
