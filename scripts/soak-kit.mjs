@@ -23,7 +23,7 @@ export async function inTime(seconds, work) {
   });
   late.catch(() => undefined);
   try {
-    await Promise.race([work, late]);
+    return await Promise.race([work, late]);
   } finally {
     abort.abort();
   }

@@ -7,8 +7,9 @@
 //
 // The kills are those of the mutex's owners; the other parts take their share of them. A seed determines who
 // is killed and how long is waited, not what the machine does in the meantime.
-import { readdirSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { SharedMemory } from 'memmap';
 import { chosenSeed, inTime } from './soak-kit.mjs';
 import { closeAll } from './soak-shared/crowd.mjs';
 
@@ -44,16 +45,24 @@ function optionsOf() {
   };
 }
 
-/** What this run has in /dev/shm. */
-const leftovers = () => readdirSync('/dev/shm').filter((name) => name.includes(prefix));
 const prefix = `memmap-soak-${process.pid}-`;
+const namesLeft = () =>
+  SharedMemory.list().flatMap(({ name }) => (name.startsWith(prefix) ? [name] : []));
+
+/** What goes with its last user goes a moment later. */
+async function expectNothingLeft() {
+  const end = performance.now() + 30_000;
+  while (namesLeft().length > 0 && performance.now() < end) await pause(20);
+  const left = namesLeft();
+  for (const name of left) SharedMemory.unlink(name);
+  if (left.length > 0) throw new Error(`left in /dev/shm: ${left}`);
+}
 
 async function runPart(part, options) {
   const start = performance.now();
   const { run } = await import(`./soak-shared/${part}.mjs`);
   const said = await inTime(options.seconds, run({ ...options, prefix }));
-  const left = leftovers();
-  if (left.length > 0) throw new Error(`left in /dev/shm: ${left}`);
+  await expectNothingLeft();
   return `${said} (${((performance.now() - start) / 1000).toFixed(1)} s)`;
 }
 
@@ -65,6 +74,7 @@ for (const part of parts) {
   } catch (error) {
     failed++;
     await closeAll();
+    for (const name of namesLeft()) SharedMemory.unlink(name);
     console.log(`FAILED ${part}, seed ${options.seed}: ${error.stack}`);
   }
 }

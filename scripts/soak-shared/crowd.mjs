@@ -80,11 +80,15 @@ export class Crowd {
     return member.born;
   }
 
-  /** Kills who is in a place and starts another one like it. */
-  async replace(place) {
-    const killed = await this.kill(place);
+  /** Starts another one like the one that was killed in a place. */
+  restart(place) {
     const { role, data } = this.#members[place];
     this.add(place, role, data);
+  }
+
+  async replace(place) {
+    const killed = await this.kill(place);
+    this.restart(place);
     return killed;
   }
 
