@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { processors } from './pin.mjs';
 
 const require = createRequire(new URL('peers/', import.meta.url));
 
@@ -50,7 +51,9 @@ export function loadComparator() {
 
 /** The two processes of c/pair.c: round trips of 64 bytes, by spinning, by sleeping, or of a bare word. */
 export function startPairInC() {
-  const child = spawn(pairPath, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(pairPath, processors?.map(String) ?? [], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const lines = createInterface({ input: child.stdout });
   const gone = once(child, 'exit');
   return {

@@ -3,6 +3,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { now, spreadOf } from './harness.mjs';
+import { pin } from './pin.mjs';
 
 const program = fileURLToPath(new URL('far.mjs', import.meta.url));
 
@@ -21,8 +22,11 @@ function said(child, what) {
   });
 }
 
-/** Starts the other end of a wire of bench/wires/, which has `fd` as its descriptor 4. */
-export async function startPair(name, options = {}) {
+/**
+ * Starts the other end of a wire of bench/wires/. `pinned`: each end has a processor of its own, from now
+ * on; otherwise the scheduler puts them where it likes.
+ */
+export async function startPair(name, { pinned = false, ...options } = {}) {
   const wire = await import(`./wires/${name}.mjs`);
   const { argument, connect, fd } = await wire.near(options);
   const child = fork(program, [name, JSON.stringify(argument)], {
@@ -32,12 +36,13 @@ export async function startPair(name, options = {}) {
   const started = said(child, 'done');
   const end = await connect(child);
   await started;
+  if (pinned) [process.pid, child.pid].forEach(pin);
 
-  /** Runs `work` here while the other end does `count` times what it is told. */
-  async function together(call, count, work) {
+  /** Runs `work` here while the other end does what it is told. */
+  async function together(what, work) {
     const ready = said(child, 'ready');
     const done = said(child, 'done');
-    child.send({ call, count });
+    child.send(what);
     await ready;
     await work();
     return (await done).answer;
@@ -47,13 +52,13 @@ export async function startPair(name, options = {}) {
     /** Nanoseconds of a round trip: p50, p99, p99.9. */
     async trips(bytes, count) {
       const times = new Float64Array(count);
-      await together('echo', count, () => end.trips(bytes, times));
+      await together({ call: 'echo', count }, () => end.trips(bytes, times));
       return spreadOf(times.map((ms) => ms * 1e6));
     },
     /** Messages a second, from the first until the other end has the last. */
     async rate(bytes, count) {
       let start;
-      const total = await together('swallow', count, () => {
+      const total = await together({ call: 'swallow', count, size: bytes.length }, () => {
         start = now();
         return end.send(bytes, count);
       });

@@ -1,10 +1,12 @@
 // Two processes in plain C: 64 bytes there and back through shared memory, again and again. Each line on
 // stdin, `spin COUNT`, `sleep COUNT` or `word COUNT`, is a round; each is answered with one line of JSON,
 // the nanoseconds of a round trip. spin and sleep go through two bounded rings, with messages of any
-// length, one sender and one receiver each; word is a futex on a bare word and nothing else. Linux only.
+// length, one sender and one receiver each; word is a futex on a bare word and nothing else. The arguments
+// are the processors of the two, if any. Linux only.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -169,7 +171,14 @@ static void answer(uint32_t count) {
   fflush(stdout);
 }
 
-int main(void) {
+static void stay_on(const char* processor) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(atoi(processor), &set);
+  if (sched_setaffinity(0, sizeof set, &set) != 0) fail("sched_setaffinity");
+}
+
+int main(int count, char** arguments) {
   struct shared* const shared =
       mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   int commands[2];
@@ -180,10 +189,12 @@ int main(void) {
   if (child == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(commands[1]);
+    if (count == 3) stay_on(arguments[2]);
     while (read(commands[0], &command, sizeof command) == sizeof command) echo(shared, &command);
     return 0;
   }
   close(commands[0]);
+  if (count == 3) stay_on(arguments[1]);
   while (scanf("%7s %u", command.mode, &command.count) == 2) {
     if (command.count == 0 || command.count > MOST) fail("the count");
     if (write(commands[1], &command, sizeof command) != sizeof command) fail("the other process");
