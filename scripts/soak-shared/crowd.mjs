@@ -17,13 +17,6 @@ export const wordsOf = (mapping, offset, count) => {
   return new Int32Array(buffer, byteOffset, count);
 };
 
-const crowds = new Set();
-
-/** Whatever happened: no process of any crowd is left. */
-export async function closeAll() {
-  for (const crowd of crowds) await crowd.close();
-}
-
 export class Crowd {
   #memory;
   #part;
@@ -38,7 +31,6 @@ export class Crowd {
     this.#memory = SharedMemory.create(null, { size: bytes });
     this.mapping = this.#memory.map();
     this.stop = wordsOf(this.mapping, STOP, 1);
-    crowds.add(this);
   }
 
   /** How many were killed. */
@@ -100,7 +92,6 @@ export class Crowd {
   }
 
   async close() {
-    if (!crowds.delete(this)) return;
     for (const member of this.#members) {
       member.mine = true;
       member.child.kill('SIGKILL');
