@@ -48,7 +48,7 @@ const namesLeft = () =>
 
 /** What goes with its last user goes a moment later. */
 async function expectNothingLeft() {
-  const end = performance.now() + 30_000;
+  const end = performance.now() + 10_000;
   while (namesLeft().length > 0 && performance.now() < end) await pause(20);
   const left = namesLeft();
   if (left.length > 0) throw new Error(`left in /dev/shm: ${left}`);

@@ -36,34 +36,34 @@ export async function mutex({ kills }) {
 const many = (count, role, argument, mortal = false) =>
   Array.from({ length: count }, () => ({ role, argument, mortal }));
 
-async function crew(kills, members) {
+async function crew({ kills, broken }, members) {
   const { run } = require(helper('crew.js'));
-  const done = await run({ entry, crew: members, kills, work: 10_000 });
-  return `${kills} killed; ${done} times it was right`;
+  // What is broken is seen at some time, and nobody has to die for it.
+  const plan = broken ? { kills: 0, work: 2 ** 30 } : { kills: Math.ceil(kills / 5), work: 10_000 };
+  const done = await run({ entry, crew: members, ...plan });
+  return `${plan.kills} killed; ${done} times it was right`;
 }
 
-const share = (kills) => Math.ceil(kills / 5);
-
-export const semaphore = ({ kills, broken }) =>
-  crew(share(kills), [
+export const semaphore = (options) =>
+  crew(options, [
     ...many(2, 'semaphore', { permits: 2 }),
     ...many(2, 'semaphore', { permits: 2 }, true),
     // Those who have another semaphore keep nobody out of this one.
-    ...many(broken ? 2 : 0, 'semaphore', { permits: 2, apart: true }),
+    ...many(options.broken ? 2 : 0, 'semaphore', { permits: 2, apart: true }),
   ]);
 
-export const rwlock = ({ kills, broken }) =>
-  crew(share(kills), [
+export const rwlock = (options) =>
+  crew(options, [
     ...many(1, 'rwWriter'),
-    ...many(1, 'rwReader', { bold: broken }),
+    ...many(1, 'rwReader', { bold: options.broken }),
     ...many(1, 'rwWriter', undefined, true),
     ...many(1, 'rwReader', undefined, true),
   ]);
 
-export const latest = ({ kills, broken }) =>
-  crew(share(kills), [
+export const latest = (options) =>
+  crew(options, [
     ...many(2, 'latestWriter', undefined, true),
-    ...many(1, 'latestReader', { broken }),
+    ...many(1, 'latestReader', { broken: options.broken }),
     ...many(1, 'latestReader', undefined, true),
   ]);
 
