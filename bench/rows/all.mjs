@@ -7,6 +7,7 @@ import { gc } from './gc.mjs';
 import { guardIdle } from './guard-idle.mjs';
 import { importing } from './import.mjs';
 import { interpose } from './interpose.mjs';
+import { latest } from './latest.mjs';
 import { mapFileUnmap, mapUnmap, mapViewUnmap } from './map.mjs';
 import { mutex } from './mutex.mjs';
 import { arena, place, replace } from './place.mjs';
@@ -41,6 +42,7 @@ export const rows = [
   rttIpc,
   channel,
   channelMemcpy,
+  latest,
   mutex,
   wake,
 ];
