@@ -23,6 +23,9 @@ function said(child, what) {
 }
 
 /**
+ * @param {string} name
+ * @param {{ pinned?: boolean, [option: string]: unknown }} options
+ *
  * Starts the other end of a wire of bench/wires/. `pinned`: each end has a processor of its own, from now
  * on; otherwise the scheduler puts them where it likes.
  */
@@ -57,7 +60,7 @@ export async function startPair(name, { pinned = false, ...options } = {}) {
     },
     /** Messages a second, from the first until the other end has the last. */
     async rate(bytes, count) {
-      let start;
+      let start = 0;
       const total = await together({ call: 'swallow', count, size: bytes.length }, () => {
         start = now();
         return end.send(bytes, count);

@@ -8,6 +8,8 @@ import { setTimeout as work } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Channel, SharedMemory } from 'memmap';
 
+/** @typedef {{ name: string, number: number, what: 'began' | 'did' }} Report */
+
 // Where the workers find the two channels: behind stdin, stdout, stderr and fork's own channel.
 const [JOBS_FD, RESULTS_FD] = [4, 5];
 
@@ -44,7 +46,7 @@ async function main(count) {
   const began = new Map();
   const did = new Map();
   while (did.size < count) {
-    const { name, number, what } = await results.receive();
+    const { name, number, what } = /** @type {Report} */ (await results.receive());
     if (what === 'began') {
       if (began.size === 0) ['Ann', 'Joe'].forEach(hire);
       began.set(number, [...(began.get(number) ?? []), name]);

@@ -1,8 +1,9 @@
 // What both ends of a wire do that gives its messages to a listener.
 import { performance } from 'node:perf_hooks';
 
-/** @param {{ send(bytes): Promise<void>, listen(take), close(): void }} wire */
+/** @param {{ send(bytes: Uint8Array): Promise<void>, listen(take: (message: Uint8Array) => void): void, close(): void }} wire */
 export function messages(wire) {
+  /** @type {(message: Uint8Array) => void} */
   let take = () => {
     throw new Error('a message that nobody waits for');
   };
