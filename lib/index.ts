@@ -73,4 +73,4 @@ export type {
 export type { ChannelStats } from './shared/channel-stats.js';
 export type { Codec, Incoming, Outgoing } from './shared/codec.js';
 export type { MessageDraft, MessagePeek } from './shared/messages.js';
-export type { SpinOptions, WaitOptions } from './shared/waiting-options.js';
+export type { ChannelSpinOptions, ChannelWaitOptions } from './shared/waiting-options.js';

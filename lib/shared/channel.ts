@@ -26,7 +26,7 @@ import { Line } from './line.js';
 import { MessageDraft, MessagePeek } from './messages.js';
 import { ROLE } from './participants.js';
 import { SharedMemory } from './shared-memory.js';
-import { type SpinOptions, type WaitOptions, spinOf } from './waiting-options.js';
+import { type ChannelSpinOptions, type ChannelWaitOptions, spinOf } from './waiting-options.js';
 import { isSettled } from './waiting.js';
 
 /** Shared memory that `create` or `open` hands to the constructor: it is closed with the handle. */
@@ -98,13 +98,13 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
    * Sends a message; waits while there is no room. Calls of one handle are served in order; the bytes must not change before it
    * resolves. ERR_MEMMAP_CLOSED when the channel was closed, ERR_MEMMAP_TIMEOUT, ERR_MEMMAP_RANGE for what is longer than `maxMessage`.
    */
-  async send(message: Outgoing[Kind], options?: WaitOptions): Promise<void> {
+  async send(message: Outgoing[Kind], options?: ChannelWaitOptions): Promise<void> {
     const attempt = new SendAttempt(this.end, this.#outgoing(message));
     this.mustBeOpen(await this.later(this.#senders, attempt, this.patience(options)));
   }
 
   /** `send`, blocking the thread: it spins for a while, then sleeps. */
-  sendSync(message: Outgoing[Kind], options?: SpinOptions): void {
+  sendSync(message: Outgoing[Kind], options?: ChannelSpinOptions): void {
     const bytes = this.#outgoing(message);
     const times = spinOf(options);
     const { end } = this;
@@ -126,7 +126,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
    * Resolves when so many bytes are free, half of the channel by default: what to wait for when `trySend` has said false. Others may have
    * filled it again by then.
    */
-  async drained(bytes?: number, options?: WaitOptions): Promise<void> {
+  async drained(bytes?: number, options?: ChannelWaitOptions): Promise<void> {
     this.end.check();
     const most = this.maxMessage;
     const wanted =
@@ -138,7 +138,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   }
 
   /** The next message; waits for one. Undefined: the channel was closed, and everything has been received. */
-  async receive(options?: WaitOptions): Promise<Incoming[Kind] | undefined> {
+  async receive(options?: ChannelWaitOptions): Promise<Incoming[Kind] | undefined> {
     this.#begin(ROLE.receives);
     const attempt = new ReceiveAttempt(this.end, this.#intake);
     const answer = await this.later(this.#receivers, attempt, this.patience(options));
@@ -146,7 +146,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   }
 
   /** `receive`, blocking the thread: it spins for a while, then sleeps. */
-  receiveSync(options?: SpinOptions): Incoming[Kind] | undefined {
+  receiveSync(options?: ChannelSpinOptions): Incoming[Kind] | undefined {
     this.#begin(ROLE.receives);
     return this.#received(this.now(this.#receiving, spinOf(options)), this.#receiving);
   }
@@ -163,7 +163,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
    */
   async receiveInto(
     target: NodeJS.ArrayBufferView,
-    options?: WaitOptions,
+    options?: ChannelWaitOptions,
   ): Promise<number | undefined> {
     this.#begin(ROLE.receives);
     const attempt = new ReceiveIntoAttempt(this.end, this.#intake, target);
@@ -172,7 +172,10 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   }
 
   /** `receiveInto`, blocking the thread. */
-  receiveIntoSync(target: NodeJS.ArrayBufferView, options?: SpinOptions): number | undefined {
+  receiveIntoSync(
+    target: NodeJS.ArrayBufferView,
+    options?: ChannelSpinOptions,
+  ): number | undefined {
     this.#begin(ROLE.receives);
     const length = this.now(
       new ReceiveIntoAttempt(this.end, this.#intake, target),
@@ -189,14 +192,14 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   }
 
   /** Room for a message of so many bytes, in the channel itself; waits for it. */
-  async reserve(length: number, options?: WaitOptions): Promise<MessageDraft> {
+  async reserve(length: number, options?: ChannelWaitOptions): Promise<MessageDraft> {
     const attempt = this.#reservation(length);
     const unit = await this.later(this.#senders, attempt, this.patience(options));
     return this.#draft(unit, attempt);
   }
 
   /** `reserve`, blocking the thread. */
-  reserveSync(length: number, options?: SpinOptions): MessageDraft {
+  reserveSync(length: number, options?: ChannelSpinOptions): MessageDraft {
     const attempt = this.#reservation(length);
     return this.#draft(this.now(attempt, spinOf(options)), attempt);
   }
@@ -211,7 +214,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   }
 
   /** The next message, looked at in place; waits for one. Undefined: closed, and everything has been received. */
-  async peek(options?: WaitOptions): Promise<MessagePeek | undefined> {
+  async peek(options?: ChannelWaitOptions): Promise<MessagePeek | undefined> {
     this.#begin(ROLE.receives);
     const attempt = new ClaimAttempt(this.end);
     const unit = await this.later(this.#receivers, attempt, this.patience(options));
@@ -219,7 +222,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   }
 
   /** `peek`, blocking the thread. */
-  peekSync(options?: SpinOptions): MessagePeek | undefined {
+  peekSync(options?: ChannelSpinOptions): MessagePeek | undefined {
     this.#begin(ROLE.receives);
     return this.#claimed(this.now(this.#claiming, spinOf(options)), this.#claiming);
   }

@@ -4,7 +4,7 @@ import * as validate from '../validate.js';
 import type { Patience } from './line.js';
 
 /** How an asynchronous call waits. */
-export interface WaitOptions {
+export interface ChannelWaitOptions {
   /** Milliseconds; then the call rejects with ERR_MEMMAP_TIMEOUT. Without it, for ever. */
   timeout?: number;
   /** Rejects with the signal's reason. */
@@ -12,7 +12,7 @@ export interface WaitOptions {
 }
 
 /** How a blocking call waits. */
-export interface SpinOptions {
+export interface ChannelSpinOptions {
   /** Milliseconds; then the call throws ERR_MEMMAP_TIMEOUT. Without it, for ever. */
   timeout?: number;
   /** Milliseconds to look without sleeping; 0.05 by default. `Infinity`: never sleep. */
@@ -28,13 +28,8 @@ export interface Spin {
 const SPIN = 0.05;
 const DEFAULT_SPIN: Spin = { timeout: Infinity, spin: SPIN };
 
-function milliseconds(name: string, value: unknown, otherwise: number): number {
-  if (value === undefined) return otherwise;
-  const expected = 'a number of milliseconds, 0 or more';
-  if (typeof value !== 'number') throw validate.wrongKind(name, expected, value);
-  if (value >= 0) return value;
-  throw misuse('RANGE', `${name} must be ${expected}; got ${String(value)}`, { argument: name });
-}
+const milliseconds = (name: string, value: unknown, otherwise: number): number =>
+  value === undefined ? otherwise : validate.milliseconds(name, value);
 
 export function patienceOf(value: unknown, ref: boolean): Patience {
   if (value === undefined) return { deadline: Infinity, signal: undefined, ref };
