@@ -4,6 +4,7 @@ import * as memmap from '../lib/index.js';
 it('exports what users rely on, and nothing by accident', () => {
   expect(Object.keys(memmap).sort()).toEqual([
     'Arena',
+    'Channel',
     'FaultError',
     'Latest',
     'LatestReader',

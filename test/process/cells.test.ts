@@ -127,6 +127,22 @@ for (const [how, end] of Object.entries(endings)) {
     ));
 }
 
+test('2000 are held by a thread, in any order, and not one more; the kernel finds all of them', () =>
+  run(`
+    const path = blank(64 * 2001);
+    const mapping = shared(path);
+    const all = cells(mapping, 2001);
+    const last = all.pop();
+    for (const cell of shuffled(all)) assert.equal(cell.take(), 'taken');
+    assert.throws(() => last.take(), { code: 'ERR_MEMMAP_NO_ROOM' });
+    for (const cell of shuffled(all)) cell.leave();
+    assert.equal(last.take(), 'taken');
+    last.leave();
+    await dies('for (const cell of cells(m, 2000)) cell.take();', path);
+    for (const cell of shuffled(all)) assert.equal(cell.take(), 'inherited');
+    for (const cell of shuffled(all)) cell.leave();
+  `));
+
 test('guards and mappings that nobody can reach are not collected', () =>
   run(
     `
@@ -368,6 +384,32 @@ describe('a file that a peer cuts short', () => {
       mutexes[0].unlock();
       assert.throws(() => mutexes[2].unlock(), { code: 'ERR_MEMMAP_CORRUPT' });
       assert.throws(() => mutexes[0].lock(), { code: 'ERR_MEMMAP_FAULT' });
+    `));
+
+  test('under a thread that ends with locks in it, without the guard too, is no end of the process', () =>
+    run(`
+      for (const end of ['process.exit(0)', 'parentPort.close()', 'for (;;);']) {
+        const path = blank();
+        const worker = startWorker(\`
+          const { Cell } = require(${JSON.stringify(join(dist, 'cell.js'))});
+          const m = memmap.mapFileSync(workerData, { access: 'read-write', guard: false });
+          const mine = Array.from({ length: 128 }, (_, i) => new Cell(m, 64 * i));
+          for (const cell of mine) cell.take();
+          require('node:fs').truncateSync(workerData, 4096);
+          parentPort.postMessage(1);
+          await new Promise(setImmediate);
+          \${end};
+        \`, path);
+        await once(worker, 'message');
+        if (end.startsWith('for')) await worker.terminate();
+        else await worker.ended;
+        assert.deepEqual(new Set(cells(shared(path), 64).map((cell) => cell.state())), new Set(['died']));
+      }
+      // And under the main thread, in the end of this very process.
+      const last = blank();
+      const unguarded = memmap.mapFileSync(last, { access: 'read-write', guard: false });
+      for (const cell of cells(unguarded, 128)) cell.take();
+      fs.truncateSync(last, 4096);
     `));
 
   test('without the guard it is SIGBUS, as the documentation says', async () => {
