@@ -113,7 +113,7 @@ describe('a Latest', () => {
     expect(latest.hasWriter).toBe(false);
   });
 
-  it.each([1, 24, 25, 60])('has room for %d readers, and for others when they close', (readers) => {
+  it.each([1, 24, 25, 60, 253])('has room for %d readers, and for others when they close', (readers) => {
     const latest = new Latest(memory(2 ** 17), { size: 8, readers });
     expect(latest.readers).toBe(readers);
     const writer = latest.writer();
