@@ -122,12 +122,12 @@ const plan = (threads: readonly Thread[], lost = -1): Plan => ({
 const mortal = true;
 
 it('readers and writers keep apart, in every order', () => {
-  expect(everyOrder(plan([writer(1, 2), reader(2, 2), reader(3, 1)]))).toBeGreaterThan(1000);
+  expect(everyOrder(plan([writer(1, 2), reader(2, 1), reader(3, 1)]))).toBeGreaterThan(1000);
   expect(everyOrder(plan([writer(1, 2), writer(2, 2), reader(3, 1)]))).toBeGreaterThan(1000);
 });
 
 it('a writer dies before any of its steps: whoever finds its work half done is told', () => {
-  const threads = [writer(1, 2, { mortal }), writer(2, 2), reader(3, 2)];
+  const threads = [writer(1, 2, { mortal }), writer(2, 1), reader(3, 2)];
   expect(everyOrder(plan(threads))).toBeGreaterThan(1000);
 });
 
