@@ -1,6 +1,5 @@
-// Two Channels, one each way, with blocking calls. `sleeps`: they do so at once when there is nothing; if
-// not they look for 50 microseconds first, as a Channel does if nothing is said. `looks`: at all that was
-// received in place.
+// Two Channels, one each way. `sleeps`: round trips are made of blocking calls that sleep at once when there
+// is nothing; if not, of calls that never wait, in a loop. `looks`: at all that was received in place.
 import { performance } from 'node:perf_hooks';
 import { Channel, SharedMemory } from 'memmap';
 import { MiB } from '../harness.mjs';
@@ -19,21 +18,36 @@ function look(bytes) {
 }
 
 function end({ sends, receives }, { sleeps, looks }) {
-  const options = sleeps ? { spin: 0 } : undefined;
+  const atOnce = { spin: 0 };
   const target = Buffer.alloc(SMALL);
-  const receiveSmall = () => receives.receiveIntoSync(target, options);
+  const sleeping = {
+    send: (bytes) => sends.sendSync(bytes, atOnce),
+    receive: () => receives.receiveIntoSync(target, atOnce),
+  };
+  const spinning = {
+    send(bytes) {
+      while (!sends.trySend(bytes));
+    },
+    receive() {
+      for (;;) {
+        const length = receives.tryReceiveInto(target);
+        if (length !== undefined) return length;
+      }
+    },
+  };
+  const { send, receive } = sleeps ? sleeping : spinning;
   return {
     send(bytes, count) {
-      for (let i = 0; i < count; i++) sends.sendSync(bytes, options);
+      for (let i = 0; i < count; i++) sends.sendSync(bytes);
     },
     /** Bytes of `count` messages, copied out, or looked at in place. */
     swallow(count, size) {
       let total = 0;
       for (let i = 0; i < count; i++) {
         if (size <= SMALL) {
-          total += receiveSmall();
+          total += receives.receiveIntoSync(target);
         } else {
-          const peek = receives.peekSync(options);
+          const peek = receives.peekSync();
           if (looks) look(peek.buffer);
           total += peek.buffer.length;
           peek.release();
@@ -44,16 +58,16 @@ function end({ sends, receives }, { sleeps, looks }) {
     echo(count) {
       let answer = target;
       for (let i = 0; i < count; i++) {
-        const length = receiveSmall();
+        const length = receive();
         if (answer.length !== length) answer = target.subarray(0, length);
-        sends.sendSync(answer, options);
+        send(answer);
       }
     },
     trips(bytes, times) {
       let before = performance.now();
       for (let i = 0; i < times.length; i++) {
-        sends.sendSync(bytes, options);
-        receiveSmall();
+        send(bytes);
+        receive();
         const after = performance.now();
         times[i] = after - before;
         before = after;
