@@ -28,26 +28,24 @@ async function fight({ ours, theirs, counts, rounds = 31 }) {
 }
 
 const PINNED = { pinned: true };
-const SPINNING = { spin: null };
-
 const FIGHTS = {
   'rtt-spin': {
-    ours: throughNode('channel', { ...SPINNING, ...PINNED }),
+    ours: throughNode('channel', PINNED),
     theirs: throughC('spin'),
     counts: [20_000, 20_000],
   },
   'rtt-sleep': {
-    ours: throughNode('channel', { spin: 0, ...PINNED }),
+    ours: throughNode('channel', { sleeps: true, ...PINNED }),
     theirs: throughC('sleep'),
     counts: [1000, 1000],
   },
   'rtt-ipc-send': {
-    ours: throughNode('channel', SPINNING),
+    ours: throughNode('channel'),
     theirs: throughNode('process-send'),
     counts: [20_000, 2000],
   },
   'rtt-ipc-socket': {
-    ours: throughNode('channel', SPINNING),
+    ours: throughNode('channel'),
     theirs: throughNode('socket'),
     counts: [20_000, 2000],
   },

@@ -1,6 +1,5 @@
-// Two Channels, one each way, with blocking calls: `spin` is how many milliseconds they look before they
-// sleep, null for ever, undefined what a Channel does if nothing is said; `looks`: at all that was received
-// in place.
+// Two Channels, one each way. `sleeps`: round trips are made of blocking calls that sleep at once when there
+// is nothing; if not, of calls that never wait, in a loop. `looks`: at all that was received in place.
 import { performance } from 'node:perf_hooks';
 import { Channel, SharedMemory } from 'memmap';
 import { MiB } from '../harness.mjs';
@@ -18,22 +17,37 @@ function look(bytes) {
   return sum;
 }
 
-function end({ sends, receives }, { spin, looks }) {
-  const options = spin === undefined ? undefined : { spin: spin ?? Infinity };
+function end({ sends, receives }, { sleeps, looks }) {
+  const atOnce = { spin: 0 };
   const target = Buffer.alloc(SMALL);
-  const receiveSmall = () => receives.receiveIntoSync(target, options);
+  const sleeping = {
+    send: (bytes) => sends.sendSync(bytes, atOnce),
+    receive: () => receives.receiveIntoSync(target, atOnce),
+  };
+  const spinning = {
+    send(bytes) {
+      while (!sends.trySend(bytes));
+    },
+    receive() {
+      for (;;) {
+        const length = receives.tryReceiveInto(target);
+        if (length !== undefined) return length;
+      }
+    },
+  };
+  const { send, receive } = sleeps ? sleeping : spinning;
   return {
     send(bytes, count) {
-      for (let i = 0; i < count; i++) sends.sendSync(bytes, options);
+      for (let i = 0; i < count; i++) sends.sendSync(bytes);
     },
     /** Bytes of `count` messages, copied out, or looked at in place. */
     swallow(count, size) {
       let total = 0;
       for (let i = 0; i < count; i++) {
         if (size <= SMALL) {
-          total += receiveSmall();
+          total += receives.receiveIntoSync(target);
         } else {
-          const peek = receives.peekSync(options);
+          const peek = receives.peekSync();
           if (looks) look(peek.buffer);
           total += peek.buffer.length;
           peek.release();
@@ -42,16 +56,18 @@ function end({ sends, receives }, { spin, looks }) {
       return total;
     },
     echo(count) {
+      let answer = target;
       for (let i = 0; i < count; i++) {
-        const length = receiveSmall();
-        sends.sendSync(target.subarray(0, length), options);
+        const length = receive();
+        if (answer.length !== length) answer = target.subarray(0, length);
+        send(answer);
       }
     },
     trips(bytes, times) {
       let before = performance.now();
       for (let i = 0; i < times.length; i++) {
-        sends.sendSync(bytes, options);
-        receiveSmall();
+        send(bytes);
+        receive();
         const after = performance.now();
         times[i] = after - before;
         before = after;

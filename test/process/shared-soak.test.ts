@@ -74,7 +74,7 @@ describe('memory shared by processes of which some are killed', () => {
         /\d+ messages were received twice/,
         /^Wrong \[Error\]: (torn|torn later): -?\d+, -?\d+$|a value that was held has changed/m,
         /^Error: 2 of 2 made memmap-soak-\S+$/m,
-        /^FAILED objects, seed \d+: left in \/dev\/shm: memmap-soak-\S+$/m,
+        /^FAILED objects, seed \d+: left in \/dev\/shm: memmap-soak-\S+ /m,
       ]) {
         expect(stdout).toMatch(what);
       }
