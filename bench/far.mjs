@@ -1,7 +1,10 @@
 // node bench/far.mjs WIRE ARGUMENT: the other end of a wire, in a process of its own. It does what it is
 // told, { call, count, size }, and says when it is ready for it and when it is done.
+import { endWithParent } from './orphan.mjs';
+
 const [name, argument] = process.argv.slice(2);
 const wire = await import(`./wires/${name}.mjs`);
+endWithParent();
 const end = await wire.far(JSON.parse(argument));
 const say = (what) => new Promise((resolve) => process.send(what, resolve));
 

@@ -3,6 +3,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { now, spreadOf } from './harness.mjs';
+import { endWithParent } from './orphan.mjs';
 import { pin } from './pin.mjs';
 
 const program = fileURLToPath(new URL('far.mjs', import.meta.url));
@@ -30,6 +31,7 @@ function said(child, what) {
  * on; otherwise the scheduler puts them where it likes.
  */
 export async function startPair(name, { pinned = false, ...options } = {}) {
+  endWithParent();
   const wire = await import(`./wires/${name}.mjs`);
   const { argument, connect, fd } = await wire.near(options);
   const child = fork(program, [name, JSON.stringify(argument)], {
