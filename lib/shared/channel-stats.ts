@@ -26,6 +26,7 @@ export interface ChannelStats {
   readonly abandoned: number;
   /** Messages whose receiver died before it had released them: another got them. */
   readonly redelivered: number;
+  /** Whether somebody has closed it. */
   readonly closed: boolean;
 }
 

@@ -2,29 +2,37 @@
 import { deserialize, serialize } from 'node:v8';
 import * as validate from '../validate.js';
 
-const CODECS = ['bytes', 'utf8', 'json', 'v8'] as const;
-
 /**
  * How a channel writes its messages. 'bytes': as they are. 'utf8': strings. 'json': whatever `JSON.stringify` takes. 'v8': what
  * `structuredClone` takes (Map, Set, Date, BigInt, typed arrays, cycles); only between programs that trust one another.
  */
-export type Codec = (typeof CODECS)[number];
+export type Codec = 'bytes' | 'utf8' | 'json' | 'v8';
 
 /** What `send` takes. */
 export interface Outgoing {
+  /** Bytes; those of a view are its part of the memory. */
   bytes: NodeJS.ArrayBufferView | ArrayBufferLike;
+  /** A string. */
   utf8: string;
+  /** What JSON has, but not `undefined`. */
   json: unknown;
+  /** What `v8.serialize` takes, but not `undefined`. */
   v8: unknown;
 }
 
 /** What `receive` gives. */
 export interface Incoming {
+  /** A Buffer of its own. */
   bytes: Buffer;
+  /** A string. */
   utf8: string;
+  /** What `JSON.parse` makes of it. */
   json: unknown;
+  /** What `v8.deserialize` makes of it. */
   v8: unknown;
 }
+
+const CODECS: readonly Codec[] = ['bytes', 'utf8', 'json', 'v8'];
 
 /** The word of a codec, checked. */
 export const codecOf = (value: unknown): Codec =>

@@ -1,6 +1,5 @@
 // The Latest class: finds or makes one in shared memory, and gives out its writer and its readers.
 import { misuse } from '../errors.js';
-import { inside } from '../inside.js';
 import type { Mapping } from '../mapping.js';
 import * as validate from '../validate.js';
 import { BITS } from './latest-shape.js';
@@ -9,6 +8,7 @@ import { LatestReader } from './latest-reader.js';
 import { LatestWriter } from './latest-writer.js';
 import { SharedMemory } from './shared-memory.js';
 import type { SharedCreateOptions } from './shared-options.js';
+import { inWhole, recordOf } from './waits.js';
 
 /** How large a Latest is. */
 export interface LatestSizes {
@@ -86,10 +86,7 @@ export class Latest {
       }
       return;
     }
-    const is = typeof target === 'object' && (target as unknown) !== null;
-    if (!is || inside.recordOf(target) === undefined) {
-      throw validate.wrongKind('target', 'a Mapping or a SharedMemory', target);
-    }
+    recordOf(target);
     this.#memory = new LatestMemory(target, offset, { size, readers });
   }
 
@@ -152,20 +149,22 @@ export class Latest {
     return this.#memory.writerCell.state() === 'held';
   }
 
-  /** Begins to write. ERR_MEMMAP_BUSY while another writer lives. */
+  /** Begins to write. ERR_MEMMAP_BUSY while another writer lives; ERR_MEMMAP_FAULT where the file was cut short. */
   writer(): LatestWriter {
     this.#mustBeOpen();
-    const writer = new LatestWriter(this.#memory, this.#closing);
-    this.#handles.add(writer);
-    return writer;
+    return this.#keep(() => new LatestWriter(this.#memory, this.#closing));
   }
 
-  /** Begins to read. ERR_MEMMAP_NO_ROOM while as many live as may. */
+  /** Begins to read. ERR_MEMMAP_NO_ROOM while as many live as may; ERR_MEMMAP_FAULT where the file was cut short. */
   reader(): LatestReader {
     this.#mustBeOpen();
-    const reader = new LatestReader(this.#memory, this.#closing);
-    this.#handles.add(reader);
-    return reader;
+    return this.#keep(() => new LatestReader(this.#memory, this.#closing));
+  }
+
+  #keep<Handle extends LatestReader | LatestWriter>(make: () => Handle): Handle {
+    const handle = inWhole(recordOf(this.#memory.mapping), make, (made) => made.close());
+    this.#handles.add(handle);
+    return handle;
   }
 
   #mustBeOpen(): void {

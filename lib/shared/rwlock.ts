@@ -177,7 +177,7 @@ export class RwLock {
       if (this.#reading !== undefined) throw selfish('this thread reads');
       return waitFor(this.#writeQuest('blocks'), patience);
     };
-    return inWhole(this.#record, locked, release);
+    return inWhole<WriteGuard>(this.#record, locked, release);
   }
 
   /** Locks it to write if nobody has it; otherwise gives undefined. Never waits. */
@@ -188,13 +188,13 @@ export class RwLock {
       if (guard === undefined) quest.giveUp?.();
       return guard;
     };
-    return inWhole(this.#record, once, release);
+    return inWhole<WriteGuard | undefined>(this.#record, once, release);
   }
 
   /** Locks it to write without blocking. The guard belongs to this thread. */
   async writeLockAsync(options?: LockAsyncOptions): Promise<WriteGuard> {
     const patience = laterOf(options);
-    return inWholeLater(
+    return inWholeLater<WriteGuard>(
       this.#record,
       () => waitLater(this.#writeQuest('tries'), patience),
       release,

@@ -28,13 +28,8 @@ export interface Spin {
 const SPIN = 0.05;
 const DEFAULT_SPIN: Spin = { timeout: Infinity, spin: SPIN };
 
-function milliseconds(name: string, value: unknown, otherwise: number): number {
-  if (value === undefined) return otherwise;
-  const expected = 'a number of milliseconds, 0 or more';
-  if (typeof value !== 'number') throw validate.wrongKind(name, expected, value);
-  if (value >= 0) return value;
-  throw misuse('RANGE', `${name} must be ${expected}; got ${String(value)}`, { argument: name });
-}
+const milliseconds = (name: string, value: unknown, otherwise: number): number =>
+  value === undefined ? otherwise : validate.milliseconds(name, value);
 
 export function patienceOf(value: unknown, ref: boolean): Patience {
   if (value === undefined) return { deadline: Infinity, signal: undefined, ref };

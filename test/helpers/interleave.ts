@@ -19,14 +19,18 @@ export interface Thread {
 export interface Mutation {
   /** `or` that changes nothing. */
   readonly silent?: boolean;
-  /** Plain stores to this word are lost. */
+  /** What is stored or swapped into this word is lost. */
   readonly lost?: number;
 }
 
 export interface Plan {
   readonly words: number;
+  /** What the words hold at first; zeros. */
+  readonly initial?: Readonly<Record<number, number>>;
+  /** What the system does when a thread dies. */
+  readonly bury?: (memory: Int32Array, thread: number) => void;
   readonly threads: readonly Thread[];
-  /** Words that no two threads of the plan look at: nobody can tell when a step on them was done. */
+  /** Words that no two threads of the plan look at, or that never change: nobody can tell when a step on them was done. */
   readonly quiet?: readonly number[];
   readonly mutation?: Mutation;
 }
@@ -98,7 +102,8 @@ function onStage(
   };
   const { silent = false, lost = -1 } = plan.mutation ?? {};
   const words = new Proxy({} as Int32Array, {
-    get: (_, name) => step(Number(name), (memory) => memory[Number(name)] ?? 0),
+    get: (_, name) =>
+      name === 'length' ? plan.words : step(Number(name), (memory) => memory[Number(name)] ?? 0),
     set: (_, name, value: number) => {
       const at = Number(name);
       step(at, (memory) => (at === lost ? 0 : (memory[at] = value)));
@@ -108,13 +113,15 @@ function onStage(
   const atomics = {
     load: (_: unknown, at: number) => step(at, (memory) => real.load(memory, at)),
     store: (_: unknown, at: number, value: number) =>
-      step(at, (memory) => real.store(memory, at, value)),
+      step(at, (memory) => (at === lost ? 0 : real.store(memory, at, value))),
     or: (_: unknown, at: number, value: number) =>
       step(at, (memory) => real.or(memory, at, silent ? 0 : value)),
     exchange: (_: unknown, at: number, value: number) =>
       step(at, (memory) => real.exchange(memory, at, value)),
     compareExchange: (_: unknown, at: number, old: number, value: number) =>
-      step(at, (memory) => real.compareExchange(memory, at, old, value)),
+      step(at, (memory) =>
+        at === lost ? real.load(memory, at) : real.compareExchange(memory, at, old, value),
+      ),
   };
   return { words, atomics: atomics as unknown as Partial<typeof Atomics> };
 }
@@ -144,7 +151,9 @@ class Explorer {
   start(): State {
     const { words, threads } = this.#plan;
     const running = threads.map((): Running => ({ ...OVER, state: 'running' }));
-    return { memory: new Int32Array(words), threads: running, path: undefined };
+    const memory = new Int32Array(words);
+    for (const [at, value] of Object.entries(this.#plan.initial ?? {})) memory[Number(at)] = value;
+    return { memory, threads: running, path: undefined };
   }
 
   enabled({ threads }: State): number[] {
@@ -163,7 +172,9 @@ class Explorer {
     const threads = state.threads.map((each, index) =>
       index === thread ? ({ ...OVER, state: 'dead' } as const) : each,
     );
-    return { memory: state.memory, threads, path: { thread: -1 - thread, before: state.path } };
+    const memory = state.memory.slice();
+    this.#plan.bury?.(memory, thread);
+    return { memory, threads, path: { thread: -1 - thread, before: state.path } };
   }
 
   /** One step of one thread. */

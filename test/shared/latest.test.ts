@@ -113,23 +113,26 @@ describe('a Latest', () => {
     expect(latest.hasWriter).toBe(false);
   });
 
-  it.each([1, 24, 25, 60])('has room for %d readers, and for others when they close', (readers) => {
-    const latest = new Latest(memory(2 ** 17), { size: 8, readers });
-    expect(latest.readers).toBe(readers);
-    const writer = latest.writer();
-    const all = Array.from({ length: readers }, () => latest.reader());
-    expect(() => latest.reader()).toThrow(code('NO_ROOM'));
-    const held = all.map((reader, i) => {
-      writer.write(String(i));
-      return reader.view();
-    });
-    expect(held.map(text)).toEqual(all.map((_, i) => String(i)));
-    all[0]?.close();
-    expect(() => all[0]?.read()).toThrow(code('CLOSED'));
-    const late = latest.reader();
-    expect(text(late.read())).toBe(String(readers - 1));
-    latest.close();
-  });
+  it.each([1, 24, 25, 60, 253])(
+    'has room for %d readers, and for others when they close',
+    (readers) => {
+      const latest = new Latest(memory(2 ** 17), { size: 8, readers });
+      expect(latest.readers).toBe(readers);
+      const writer = latest.writer();
+      const all = Array.from({ length: readers }, () => latest.reader());
+      expect(() => latest.reader()).toThrow(code('NO_ROOM'));
+      const held = all.map((reader, i) => {
+        writer.write(String(i));
+        return reader.view();
+      });
+      expect(held.map(text)).toEqual(all.map((_, i) => String(i)));
+      all[0]?.close();
+      expect(() => all[0]?.read()).toThrow(code('CLOSED'));
+      const late = latest.reader();
+      expect(text(late.read())).toBe(String(readers - 1));
+      latest.close();
+    },
+  );
 
   it('closes what it gave, and keeps the mapping in its place until then', () => {
     const mapping = memory();
