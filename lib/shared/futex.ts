@@ -9,6 +9,7 @@ import { liveOf } from '../memory.js';
 import { whereOf } from '../ranges.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';
+import { notAfterAll, stopWith } from './stops.js';
 
 /** A 32-bit word in a shared mapping. `offset`: bytes in the mapping, a multiple of 4. */
 export interface Spot {
@@ -140,7 +141,7 @@ class Sleeper {
     if (!this.#lieDown()) return;
     sleepers.set(this.#id, this);
     if (this.#stays && awake++ === 0) native.keepLoop(mailbox(), true);
-    signal?.addEventListener('abort', this.#abort, { once: true });
+    if (signal !== undefined) stopWith(signal, this.#abort);
     if (timeout !== undefined && timeout < Infinity) {
       this.#deadline = performance.now() + timeout;
       this.#setTimer();
@@ -186,8 +187,9 @@ class Sleeper {
   }
 
   #finish(): boolean {
+    const { signal } = this.#options;
     clearTimeout(this.#timer);
-    this.#options.signal?.removeEventListener('abort', this.#abort);
+    if (signal !== undefined) notAfterAll(signal, this.#abort);
     if (!sleepers.delete(this.#id)) return false;
     if (this.#stays && --awake === 0) native.keepLoop(mailbox(), false);
     return true;

@@ -156,8 +156,8 @@ it('of one who is stopped in the instant in which another word is woken goes to 
     const counted = notify(mapping, 0, 1);
     notify(mapping, 64, 1);
     stop.abort();
-    if (counted === 1)
-      await Promise.race([staying, leaving.then((how) => how === 'left' && staying)]);
+    const heir = leaving.then((how) => (how === 'left' ? staying : how));
+    if (counted === 1) await Promise.race([staying, heir]);
     const state = { ended: false };
     const all = Promise.all([leaving, other, staying]).finally(() => (state.ended = true));
     while (!state.ended) {
