@@ -172,7 +172,7 @@ export interface Native {
   keepLoop(mailbox: number, alive: boolean): Nothing;
   /** Pairs of an id and how it ended: 0 woken, 1 the memory has gone, 2 it cannot be read. */
   takeLetters(mailbox: number): Float64Array;
-  /** As sleep(), at once; 2: asleep, and a letter will come. */
+  /** 1: another value; 2: asleep, and a letter will come. */
   sleepLater(
     base: number,
     offset: number,

@@ -109,14 +109,10 @@ void ask_each(Lodging& lodging, const std::vector<Sleeper>& asleep, int error) {
   // A word may be back at its value by now.
   bool any = error == EAGAIN;
   for (const Sleeper& sleeper : asleep) {
-    const sys::Status now = sys::futex_wait(sleeper.word, sleeper.value, 0);
-    if (now.error == ETIMEDOUT) continue;
+    const sys::Status now = sys::futex_check(sleeper.word, sleeper.value);
+    if (now.ok()) continue;
     any = true;
-    if (now.ok()) {
-      wake_up(lodging, {sleeper}, 0);
-    } else {
-      tell(lodging, sleeper, now.error == EAGAIN ? Ending::kWoken : Ending::kBad);
-    }
+    tell(lodging, sleeper, now.error == EAGAIN ? Ending::kWoken : Ending::kBad);
   }
   // Out of memory, or a kernel that says nothing we know: not as fast as we can.
   if (!any) static_cast<void>(sys::futex_wait(bell_of(lodging), lodging.bell.load(), kPause).ok());

@@ -137,7 +137,8 @@ napi_value take_letters(Args& args) {
   return args.numbers(row);
 }
 
-// sleepLater(base, offset, value, mailbox, id) -> as sleep(); 2: asleep, and a letter will come
+// sleepLater(base, offset, value, mailbox, id) -> 1 another value; 2: asleep, and a letter will
+// come
 napi_value sleep_later(Args& args) {
   const Place place = word_of(args);
   const uint32_t value = value_of(args, 2);
@@ -147,11 +148,11 @@ napi_value sleep_later(Args& args) {
   if (args.ok() && number >= static_cast<double>(own.size())) args.refuse(3);
   if (!args.ok()) return args.failure();
   if (!place.outcome.ok()) return to_failure(args.env(), place.outcome);
-  const sys::Status now = sys::futex_wait(place.word(), value, 0);
-  if (now.error != ETIMEDOUT) return slept(args, now);
+  const sys::Status now = sys::futex_check(place.word(), value);
+  if (!now.ok()) return slept(args, now);
   Mailbox& mailbox = *own[static_cast<size_t>(number)];
   const Outcome added = waiters::add(mailbox, id, place.word(), value);
-  return added.ok() ? slept(args, now) : to_failure(args.env(), added);
+  return added.ok() ? args.number(2) : to_failure(args.env(), added);
 }
 
 // cancelSleep(mailbox, id, passesOn) -> whether it had been woken

@@ -36,6 +36,12 @@ Status futex_wait(const uint32_t* word, uint32_t value, uint64_t nanoseconds) {
   return errno == EINTR ? Status{} : Status{errno, kName};
 }
 
+Status futex_check(const uint32_t* word, uint32_t value) {
+  const Status now = futex_wait(word, value, 0);
+  if (now.error == ETIMEDOUT) return {};
+  return now.ok() ? Status{EAGAIN, "os_sync_wait_on_address"} : now;
+}
+
 Result<size_t> futex_wake(const uint32_t* word, size_t count) {
   static const auto wake = find<Wake>("os_sync_wake_by_address_any");
   constexpr const char* kName = "os_sync_wake_by_address_any";

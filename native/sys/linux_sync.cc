@@ -88,6 +88,14 @@ Status futex_wait(const uint32_t* word, uint32_t value, uint64_t nanoseconds) {
   return errno == EINTR ? Status{} : Status{errno, "futex"};
 }
 
+Status futex_check(const uint32_t* word, uint32_t value) {
+  // Wakes none and moves none, if the value is that. A wait of no time at all takes 50
+  // microseconds, as much as any timer may be late.
+  constexpr long kNone = 0;
+  if (syscall(SYS_futex, word, FUTEX_CMP_REQUEUE, kNone, kNone, word, value) >= 0) return {};
+  return {errno, "futex"};
+}
+
 Result<size_t> futex_wake(const uint32_t* word, size_t count) {
   constexpr size_t kAll = std::numeric_limits<int>::max();
   const long woken =

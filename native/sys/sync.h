@@ -14,6 +14,9 @@ namespace memmap::sys {
 // where the system cannot do it between processes.
 Status futex_wait(const uint32_t* word, uint32_t value, uint64_t nanoseconds);
 
+// What futex_wait() would begin with, without sleeping: success when the word holds `value`.
+Status futex_check(const uint32_t* word, uint32_t value);
+
 // Wakes up to `count` who sleep on the word, in any process, oldest first. Says how many.
 Result<size_t> futex_wake(const uint32_t* word, size_t count);
 
