@@ -35,7 +35,8 @@ function open(): Native {
 /** The addon's functions, as C++ gives them. Pass what they answer through one of the below. */
 export const native = open();
 
-const isFailure = (value: unknown): value is Failure =>
+/** True when C++ answered with a failure. */
+export const isFailure = (value: unknown): value is Failure =>
   typeof value === 'object' && value !== null && 'errno' in value && 'syscall' in value;
 
 const LIMIT_HINT =

@@ -27,6 +27,11 @@ export interface Failure {
 export type Maybe<Value> = Value | Failure;
 type Nothing = Maybe<undefined>;
 
+/** A descriptor, closed at the latest when nobody can reach it or its thread ends. */
+export interface Handle {
+  readonly handle: unique symbol;
+}
+
 /** Addresses are page-aligned numbers, lengths and offsets whole numbers of bytes. */
 export interface Native {
   readonly constants: ConstantTable;
@@ -103,9 +108,9 @@ export interface Native {
     length: number,
   ): Maybe<Promise<Maybe<number>>>;
   /** Shared memory by name. Every descriptor that is given is new. */
-  shmOpen(name: string, writable: boolean): Maybe<number>;
+  shmOpen(name: string, writable: boolean): Maybe<Handle>;
   /** Without a name one that shmPublish gives. */
-  shmCreate(name: string, mode: number): Maybe<number>;
+  shmCreate(name: string, mode: number): Maybe<Handle>;
   shmPublish(fd: number, temporary: string, name: string): Nothing;
   shmCanPublish(): boolean;
   shmUnlink(name: string): Nothing;
@@ -113,20 +118,20 @@ export interface Native {
   /** Fills in size, inode, device, links, mode, user, group, access. */
   shmStatus(fd: number, row: Float64Array): Nothing;
   shmNamed(name: string, row: Float64Array): Nothing;
-  memoryFile(): Maybe<number>;
+  memoryFile(): Maybe<Handle>;
   canHold(size: number): Nothing;
   seals(fd: number): Maybe<number>;
   addSeals(fd: number, bits: number): Nothing;
-  duplicate(fd: number): Maybe<number>;
-  reopen(fd: number, writable: boolean): Maybe<number>;
-  openOfProcess(pid: number, fd: number, writable: boolean): Maybe<number>;
+  duplicate(fd: number): Maybe<Handle>;
+  reopen(fd: number, writable: boolean): Maybe<Handle>;
+  openOfProcess(pid: number, fd: number, writable: boolean): Maybe<Handle>;
   /** Kind 0 none, 1 shared, 2 exclusive; of the open file, never waits. */
   lockRange(fd: number, kind: number, start: number, length: number): Nothing;
   lockPresence(fd: number, kind: number): Nothing;
   markAndReap(fd: number, program: string, name: string): Nothing;
-  /** Closed at the latest when the handle is collected or its thread ends. */
-  holdDescriptor(fd: number): Maybe<object>;
-  releaseDescriptor(handle: object): Nothing;
+  /** -1 once it is closed. */
+  descriptorOf(handle: Handle): Maybe<number>;
+  closeDescriptor(handle: Handle): Nothing;
   /** The first owner id of a registry; the next 2^32 are its own. */
   enroll(): number;
   /** Installs the handler, or again where somebody else has; `deliver` is called after a fault. */

@@ -17,8 +17,8 @@ export type MappingState = 'mapped' | 'replaced' | 'unmapped';
 
 /** Where a mapping's file can be opened anew: of shared memory, which may have no path. */
 export interface Origin {
-  /** A descriptor of the very same object, which the caller closes; undefined where none is left. */
-  reopen(writable: boolean): number | undefined;
+  /** The very same object, opened anew, for the caller to close; undefined where it cannot be found. */
+  reopen(writable: boolean): { readonly fd: number; close(): void } | undefined;
 }
 
 /** What is mapped: a file's bytes, or none. */

@@ -1,5 +1,4 @@
 // Makes a mapping longer or shorter, and its file longer where that is needed.
-import { closeSync } from 'node:fs';
 import { cannotLeave, check, codeOf, isDestroyed, native, pageSize } from './binding.js';
 import { flags } from './constants.js';
 import { misuse } from './errors.js';
@@ -8,7 +7,7 @@ import { mustBeWhole } from './faults.js';
 import { disown, reapLater, withRoom } from './lifetime.js';
 import { type Span, roundUp } from './page.js';
 import { whereOf } from './ranges.js';
-import { type MappingRecord, registry } from './record.js';
+import { type MappingRecord, type Origin, registry } from './record.js';
 import { unmapPages } from './release.js';
 
 export function resizeMapping(record: MappingRecord, length: number): void {
@@ -80,13 +79,18 @@ function makeFileLongEnough(record: MappingRecord, length: number): boolean {
   }
 }
 
-function sharedLongEnough(record: MappingRecord, length: number, fd: number | undefined): boolean {
+function sharedLongEnough(
+  record: MappingRecord,
+  length: number,
+  file: ReturnType<Origin['reopen']>,
+): boolean {
   // It has lost its name, or was closed: only the mapping itself can be asked.
-  if (fd === undefined) return true;
+  if (file === undefined) return true;
+  const { path } = record.contents;
   try {
-    return sameFileLongEnough(record, length, { fd, path: record.contents.path, created: false });
+    return sameFileLongEnough(record, length, { fd: file.fd, path, created: false });
   } finally {
-    closeSync(fd);
+    file.close();
   }
 }
 

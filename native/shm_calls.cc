@@ -12,30 +12,83 @@ namespace memmap::calls {
 
 namespace {
 
-napi_value answer(Args& args, const sys::Result<int>& result) {
-  if (!result.ok()) return to_failure(args.env(), Outcome(result.status()));
-  return args.number(result.value);
-}
-
 napi_value answer(Args& args, const sys::Status& status) {
   return to_failure(args.env(), Outcome(status));
 }
 
-// shmOpen(name, writable) -> fd
+// A descriptor that is closed at the latest when JavaScript can no longer reach it, or its thread
+// ends: a worker may be terminated as soon as a call has returned.
+struct Held {
+  int fd;
+  void release() {
+    if (fd >= 0) sys::close_descriptor(fd);
+    fd = -1;
+  }
+};
+
+constexpr napi_type_tag kHeld = {0x6d656d6d61702d73, 0x686d2d64657363};
+
+void drop_held(napi_env, void* data, void*) {
+  Held* held = static_cast<Held*>(data);
+  held->release();
+  delete held;
+}
+
+napi_value hold(Args& args, const sys::Result<int>& opened) {
+  if (!opened.ok()) return answer(args, opened.status());
+  Held* held = new Held{opened.value};
+  napi_value handle = nullptr;
+  if (napi_create_external(args.env(), held, drop_held, nullptr, &handle) != napi_ok) {
+    drop_held(args.env(), held, nullptr);
+    return nullptr;
+  }
+  napi_type_tag_object(args.env(), handle, &kHeld);
+  return handle;
+}
+
+// Null for anything else.
+Held* held_by(Args& args, size_t index) {
+  bool ours = false;
+  void* data = nullptr;
+  napi_valuetype type = napi_undefined;
+  const napi_value handle = args.value(index);
+  napi_typeof(args.env(), handle, &type);
+  if (type != napi_external) return nullptr;
+  napi_check_object_type_tag(args.env(), handle, &kHeld, &ours);
+  if (!ours || napi_get_value_external(args.env(), handle, &data) != napi_ok) return nullptr;
+  return static_cast<Held*>(data);
+}
+
+// descriptorOf(handle) -> fd, -1 once it is closed
+napi_value descriptor_of(Args& args) {
+  const Held* held = held_by(args, 0);
+  if (held == nullptr) return to_failure(args.env(), {Refusal::kArgument, 0});
+  return args.number(held->fd);
+}
+
+// closeDescriptor(handle), once
+napi_value close_descriptor(Args& args) {
+  Held* held = held_by(args, 0);
+  if (held == nullptr) return to_failure(args.env(), {Refusal::kArgument, 0});
+  held->release();
+  return nullptr;
+}
+
+// shmOpen(name, writable) -> handle
 napi_value shm_open(Args& args) {
   const Args::Text name = args.text(0);
   const bool writable = args.boolean(1);
   if (!args.ok()) return args.failure();
-  return answer(args, sys::open_shared(name.data, writable));
+  return hold(args, sys::open_shared(name.data, writable));
 }
 
-// shmCreate(name, mode) -> fd; without a name one that shmPublish gives
+// shmCreate(name, mode) -> handle; without a name one that shmPublish gives
 napi_value shm_create(Args& args) {
   const Args::Text name = args.text(0);
   const auto mode = static_cast<mode_t>(args.integer(1));
   if (!args.ok()) return args.failure();
   const bool unnamed = name.data[0] == '\0';
-  return answer(args, unnamed ? sys::create_unnamed(mode) : sys::create_shared(name.data, mode));
+  return hold(args, unnamed ? sys::create_unnamed(mode) : sys::create_shared(name.data, mode));
 }
 
 // shmPublish(fd, temporary, name)
@@ -109,8 +162,8 @@ napi_value shm_named(Args& args) {
   return fill_in(args, sys::named_status(name.data), row);
 }
 
-// memoryFile() -> fd
-napi_value memory_file(Args& args) { return answer(args, sys::memory_file()); }
+// memoryFile() -> handle
+napi_value memory_file(Args& args) { return hold(args, sys::memory_file()); }
 
 // canHold(size)
 napi_value can_hold(Args& args) {
@@ -123,7 +176,8 @@ napi_value can_hold(Args& args) {
 napi_value seals(Args& args) {
   const int fd = args.integer(0);
   if (!args.ok()) return args.failure();
-  return answer(args, sys::seals(fd));
+  const auto found = sys::seals(fd);
+  return found.ok() ? args.number(found.value) : answer(args, found.status());
 }
 napi_value add_seals(Args& args) {
   const int fd = args.integer(0);
@@ -132,28 +186,28 @@ napi_value add_seals(Args& args) {
   return answer(args, sys::add_seals(fd, bits));
 }
 
-// duplicate(fd) -> fd
+// duplicate(fd) -> handle
 napi_value duplicate(Args& args) {
   const int fd = args.integer(0);
   if (!args.ok()) return args.failure();
-  return answer(args, sys::duplicate(fd));
+  return hold(args, sys::duplicate(fd));
 }
 
-// reopen(fd, writable) -> fd
+// reopen(fd, writable) -> handle
 napi_value reopen(Args& args) {
   const int fd = args.integer(0);
   const bool writable = args.boolean(1);
   if (!args.ok()) return args.failure();
-  return answer(args, sys::reopen(fd, writable));
+  return hold(args, sys::reopen(fd, writable));
 }
 
-// openOfProcess(pid, fd, writable) -> fd
+// openOfProcess(pid, fd, writable) -> handle
 napi_value open_of_process(Args& args) {
   const int pid = args.pid(0);
   const int fd = args.integer(1);
   const bool writable = args.boolean(2);
   if (!args.ok()) return args.failure();
-  return answer(args, sys::open_of_process(pid, fd, writable));
+  return hold(args, sys::open_of_process(pid, fd, writable));
 }
 
 sys::Lock lock_kind(int number) {
@@ -188,55 +242,6 @@ napi_value mark_and_reap(Args& args) {
   return answer(args, sys::mark_and_reap(fd, program.data, name.data));
 }
 
-// A descriptor that is closed at the latest when JavaScript can no longer reach it, or its thread
-// ends.
-struct Held {
-  int fd;
-  void release() {
-    if (fd >= 0) sys::close_descriptor(fd);
-    fd = -1;
-  }
-};
-
-constexpr napi_type_tag kHeld = {0x6d656d6d61702d73, 0x686d2d64657363};
-
-void drop_held(napi_env, void* data, void*) {
-  Held* held = static_cast<Held*>(data);
-  held->release();
-  delete held;
-}
-
-// holdDescriptor(fd) -> handle
-napi_value hold_descriptor(Args& args) {
-  const int fd = args.integer(0);
-  if (!args.ok()) return args.failure();
-  if (fd < 0) return to_failure(args.env(), {Refusal::kArgument, 0});
-  Held* held = new Held{fd};
-  napi_value handle = nullptr;
-  if (napi_create_external(args.env(), held, drop_held, nullptr, &handle) != napi_ok) {
-    drop_held(args.env(), held, nullptr);
-    return nullptr;
-  }
-  napi_type_tag_object(args.env(), handle, &kHeld);
-  return handle;
-}
-
-// releaseDescriptor(handle): closes it, once
-napi_value release_descriptor(Args& args) {
-  bool ours = false;
-  void* data = nullptr;
-  const napi_value handle = args.value(0);
-  napi_valuetype type = napi_undefined;
-  napi_typeof(args.env(), handle, &type);
-  const bool is = type == napi_external &&
-                  napi_check_object_type_tag(args.env(), handle, &kHeld, &ours) == napi_ok && ours;
-  if (!is || napi_get_value_external(args.env(), handle, &data) != napi_ok) {
-    return to_failure(args.env(), {Refusal::kArgument, 0});
-  }
-  static_cast<Held*>(data)->release();
-  return nullptr;
-}
-
 }  // namespace
 
 void add_shm_to(Napi::Object exports, Environment* own) {
@@ -258,8 +263,8 @@ void add_shm_to(Napi::Object exports, Environment* own) {
   add<lock_range>(exports, "lockRange", own);
   add<lock_presence>(exports, "lockPresence", own);
   add<mark_and_reap>(exports, "markAndReap", own);
-  add<hold_descriptor>(exports, "holdDescriptor", own);
-  add<release_descriptor>(exports, "releaseDescriptor", own);
+  add<descriptor_of>(exports, "descriptorOf", own);
+  add<close_descriptor>(exports, "closeDescriptor", own);
 }
 
 }  // namespace memmap::calls

@@ -1,13 +1,13 @@
 // Making shared memory. It is made without a name, sized, filled, and only then given its name: what
 // somebody can open is whole.
-import { check, codeOf, native } from '../binding.js';
+import { check, codeOf, isFailure, native } from '../binding.js';
 import { MapError, errnoOf, misuse } from '../errors.js';
 import { mapOpenSync } from '../map.js';
 import { sharedPlan } from '../options.js';
 import { Descriptor, isSame, statusOfName } from './descriptor.js';
 import { temporaryName } from './names.js';
 import { openOnce, openShared } from './open.js';
-import { liveWithUsers, sweepName, sweepNowAndThen } from './presence.js';
+import { keepTemporary, liveWithUsers, sweepName, sweepNowAndThen } from './presence.js';
 import { SEALS } from './seals.js';
 import type { CreatePlan } from './shared-options.js';
 
@@ -52,13 +52,19 @@ function make(name: string, plan: CreatePlan): Descriptor | undefined {
   if (!native.shmCanPublish()) return makeInPlace(name, plan);
   const unnamed = native.shmCreate('', plan.mode);
   // O_TMPFILE is of Linux 3.11, and needs /proc to give it a name.
-  const temporary = typeof unnamed === 'number' ? '' : temporaryName();
-  const fd = temporary === '' ? unnamed : native.shmCreate(temporary, plan.mode);
-  const file = new Descriptor(check(fd, { path: name }), name);
+  const temporary = isFailure(unnamed) ? temporaryName() : '';
+  const made = isFailure(unnamed) ? native.shmCreate(temporary, plan.mode) : unnamed;
+  const file = new Descriptor(made, name);
   try {
+    if (temporary !== '') keepTemporary(file);
     fill(file, plan);
     if (plan.lifetime === 'processes') liveWithUsers(file, name);
     const published = native.shmPublish(file.fd, temporary, name);
+    if (temporary !== '' && codeOf(published) === 'ENOENT') {
+      // Somebody took it for a dead creator's, before it was kept from that.
+      file.close();
+      return make(name, plan);
+    }
     if (codeOf(published) === 'EEXIST') {
       file.close();
       if (temporary !== '') native.shmUnlink(temporary);
@@ -97,9 +103,9 @@ function makeInPlace(name: string, plan: CreatePlan): Descriptor | undefined {
       "lifetime 'processes' is not supported on this system yet: Linux only",
     );
   }
-  const fd = native.shmCreate(name, plan.mode);
-  if (codeOf(fd) === 'EEXIST') return undefined;
-  const file = new Descriptor(check(fd, { path: name }), name);
+  const made = native.shmCreate(name, plan.mode);
+  if (codeOf(made) === 'EEXIST') return undefined;
+  const file = new Descriptor(made, name);
   try {
     fill(file, plan);
   } catch (error) {
@@ -115,7 +121,7 @@ function makeInPlace(name: string, plan: CreatePlan): Descriptor | undefined {
 export function createNameless(plan: CreatePlan): Descriptor {
   // A file system would be full; memory that no file system limits is taken until nothing else runs.
   if (plan.allocate) check(native.canHold(plan.size));
-  const file = new Descriptor(check(native.memoryFile()), undefined);
+  const file = new Descriptor(native.memoryFile(), undefined);
   try {
     fill(file, plan);
     if (native.shmCanPublish()) check(native.addSeals(file.fd, SEALS.shrink));

@@ -2,6 +2,7 @@
 // any more or its thread ends. It is also how its file can be opened anew.
 import { check, codeOf, native } from '../binding.js';
 import { misuse } from '../errors.js';
+import type { Handle, Maybe } from '../native.js';
 import type { Origin } from '../record.js';
 
 /** What fstat(2) and fcntl(2) tell of shared memory, or lstat(2) of a name. */
@@ -43,13 +44,14 @@ export const isRegular = ({ mode }: SharedStatus): boolean => (mode & S_IFMT) ==
 
 export class Descriptor implements Origin {
   readonly name: string | undefined;
+  readonly #handle: Handle;
   #fd: number;
-  readonly #held: object;
+  #known: SharedStatus | undefined;
 
-  /** Takes the descriptor over. */
-  constructor(fd: number, name: string | undefined) {
-    this.#fd = fd;
-    this.#held = check(native.holdDescriptor(fd));
+  /** Takes the descriptor over that a call gave, or throws what it said. */
+  constructor(answer: Maybe<Handle>, name: string | undefined, path = name) {
+    this.#handle = check(answer, { path });
+    this.#fd = check(native.descriptorOf(this.#handle));
     this.name = name;
   }
 
@@ -70,34 +72,30 @@ export class Descriptor implements Origin {
 
   close(): void {
     this.#fd = -1;
-    native.releaseDescriptor(this.#held);
+    native.closeDescriptor(this.#handle);
   }
-
-  reopen(writable: boolean): number | undefined {
-    if (this.#fd >= 0) {
-      const answer = native.reopen(this.#fd, writable);
-      if (typeof answer === 'number') return answer;
-      // Without /proc there is still the name.
-      const without = ['ENOENT', 'ENOTSUP'].includes(codeOf(answer) ?? '');
-      if (!without) check(answer, { path: this.name });
-    }
-    return this.name === undefined ? undefined : this.#reopenByName(this.name, writable);
-  }
-
-  #known: SharedStatus | undefined;
 
   /** Remembers which object it is, for when it is closed. */
   remember(status: SharedStatus): void {
     this.#known = status;
   }
 
-  #reopenByName(name: string, writable: boolean): number | undefined {
+  reopen(writable: boolean): Descriptor | undefined {
+    if (this.#fd >= 0) {
+      const answer = native.reopen(this.#fd, writable);
+      // Without /proc there is still the name.
+      const without = ['ENOENT', 'ENOTSUP'].includes(codeOf(answer) ?? '');
+      if (!without) return new Descriptor(answer, this.name);
+    }
+    return this.name === undefined ? undefined : this.#reopenByName(this.name, writable);
+  }
+
+  #reopenByName(name: string, writable: boolean): Descriptor | undefined {
     const answer = native.shmOpen(name, writable);
     if (codeOf(answer) === 'ENOENT') return undefined;
-    const opened = new Descriptor(check(answer, { path: name }), name);
-    const same = this.#known !== undefined && isSame(opened.status(), this.#known);
-    const fd = same ? check(native.duplicate(opened.fd), { path: name }) : undefined;
+    const opened = new Descriptor(answer, name);
+    if (this.#known !== undefined && isSame(opened.status(), this.#known)) return opened;
     opened.close();
-    return fd;
+    return undefined;
   }
 }

@@ -164,8 +164,8 @@ function openAgain(record: MappingRecord, writable: boolean): Descriptor {
     throw cannot(record, 'it has no file that could be locked', undefined);
   }
   if (origin !== undefined) {
-    const fd = origin.reopen(writable);
-    if (fd !== undefined) return new Descriptor(fd, path);
+    const file = origin.reopen(writable);
+    if (file instanceof Descriptor) return file;
     throw cannot(record, 'the shared memory was closed, and its name is gone', 'keep it open');
   }
   if (path === undefined) {
@@ -188,6 +188,6 @@ function openPath(path: string, record: MappingRecord, writable: boolean): Descr
         hint: 'another file has this name now',
       });
     }
-    return new Descriptor(check(native.duplicate(open.fd), { path }), path);
+    return new Descriptor(native.duplicate(open.fd), path);
   });
 }

@@ -1,5 +1,5 @@
 // Opening shared memory that somebody else has made.
-import { check, native } from '../binding.js';
+import { native } from '../binding.js';
 import { MapError, errnoOf, misuse } from '../errors.js';
 import { Descriptor, isRegular, isSame, statusOfName } from './descriptor.js';
 import { pause } from './pause.js';
@@ -29,8 +29,7 @@ export function openShared(name: string, { access, timeout }: OpenPlan): Descrip
 
 /** undefined: it was being removed. Another one may have its name by now. */
 export function openOnce(name: string, access: SharedAccess): Descriptor | undefined {
-  const fd = check(native.shmOpen(name, access === 'read-write'), { path: name });
-  const file = new Descriptor(fd, name);
+  const file = new Descriptor(native.shmOpen(name, access === 'read-write'), name);
   try {
     const status = file.status();
     file.remember(status);
@@ -60,8 +59,7 @@ function waitForSize(file: Descriptor, until: number): void {
 }
 
 /** Shared memory behind a descriptor that is ours now. */
-export function adopt(fd: number, name: string | undefined): Descriptor {
-  const file = new Descriptor(fd, name);
+export function adopt(file: Descriptor): Descriptor {
   try {
     const status = file.status();
     const reason = unfit(status);

@@ -4,7 +4,7 @@
 // the next one who comes by finds that he gets it at once.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { check, codeOf, native, root } from '../binding.js';
+import { check, codeOf, isFailure, native, root } from '../binding.js';
 import { misuse } from '../errors.js';
 import { Descriptor, type SharedStatus, isRegular, isSame, statusOfName } from './descriptor.js';
 import { isTemporary } from './names.js';
@@ -47,6 +47,11 @@ export function liveWithUsers(file: Descriptor, name: string): void {
   check(answer, spawning ? { path: program, hint: 'it must be executable' } : { path: name });
 }
 
+/** Keeps an object that has a name for a moment only from being swept meanwhile. */
+export function keepTemporary(file: Descriptor): void {
+  check(native.lockPresence(file.fd, SHARED), { path: file.name });
+}
+
 /** Counts this open file as a user of a marked object. False: it is being removed. */
 export function joinUsers(file: Descriptor): boolean {
   const until = Date.now() + REMOVAL_MS;
@@ -73,7 +78,7 @@ export function sweepName(name: string): void {
   if (!isMarked(status) && !isTemporary(name)) return;
   // Not ours to open, or gone: then not ours to remove either.
   const answer = native.shmOpen(name, true);
-  if (typeof answer !== 'number') return;
+  if (isFailure(answer)) return;
   const file = new Descriptor(answer, name);
   try {
     if (native.lockPresence(file.fd, EXCLUSIVE) !== undefined) return;

@@ -9,7 +9,7 @@ import type { Mapping } from '../mapping.js';
 import { type SharedMapOptions, sharedPlan } from '../options.js';
 import { int, wrongKind } from '../validate.js';
 import { createNamed, createNameless } from './create.js';
-import { type Descriptor, isRegular, isSame, statusOfName } from './descriptor.js';
+import { Descriptor, isRegular, isSame, statusOfName } from './descriptor.js';
 import { isSemaphore, isTemporary, sharedName } from './names.js';
 import { adopt, openShared } from './open.js';
 import { isMarked, sweep } from './presence.js';
@@ -121,7 +121,7 @@ export class SharedMemory {
    */
   static fromFd(fd: number): SharedMemory {
     const given = int('fd', fd);
-    return new SharedMemory(key, adopt(check(native.duplicate(given)), undefined));
+    return new SharedMemory(key, adopt(new Descriptor(native.duplicate(given), undefined)));
   }
 
   /**
@@ -139,7 +139,7 @@ export class SharedMemory {
     const path = `/proc/${String(process)}/fd/${String(descriptor)}`;
     const opened = native.openOfProcess(process, descriptor, writable);
     if (codeOf(opened) === 'ENOTSUP') throw notHere('fromProcess()');
-    return new SharedMemory(key, adopt(check(opened, { path }), undefined));
+    return new SharedMemory(key, adopt(new Descriptor(opened, undefined, path)));
   }
 
   /** Removes a name. Whoever has the memory open or mapped keeps it. ENOENT. Source: shm_unlink(3). */

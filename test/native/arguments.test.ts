@@ -43,7 +43,7 @@ const right = {
   shmUnlink: ['memmap-test-none'], shmNames: [], shmStatus: [0, new Float64Array(8)], shmNamed: ['x', new Float64Array(8)],
   memoryFile: [], canHold: [1], seals: [0], addSeals: [-1, 0], duplicate: [-1], reopen: [-1, false],
   openOfProcess: [1, -1, false], lockRange: [-1, 0, 0, 1], lockPresence: [-1, 0], markAndReap: [-1, 'x', 'x'],
-  holdDescriptor: [-1], releaseDescriptor: [{}],
+  descriptorOf: [{}], closeDescriptor: [{}],
   weaken: [{}], strengthen: [0], forget: [0], keep: [{}],
 };
 const detached = new Uint8Array(8);
@@ -124,7 +124,7 @@ it('memory that is not ours is refused by every call that touches memory', async
       base - P, base + 4 * P, base - 1, // a neighbour, or one byte of one
     ];
     const names = Object.keys(right);
-    const takeNoMemory = names.slice(names.indexOf('shmOpen'), names.indexOf('releaseDescriptor') + 1);
+    const takeNoMemory = names.slice(names.indexOf('shmOpen'), names.indexOf('closeDescriptor') + 1);
     const skipped = new Set([...takeNoMemory, 'enroll', 'posted', 'startGuard', 'takeFaults', 'guardStatus', 'map', 'vacant', 'regions', 'traceTable', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
       'claimed', 'survey', 'locate', 'usage', 'pageUsage', 'threadStacks', 'programPath', 'limits',
       'openMailbox', 'keepLoop', 'takeLetters', 'cancelSleep', 'weaken', 'strengthen', 'forget', 'keep']);
