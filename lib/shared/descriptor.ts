@@ -3,7 +3,6 @@
 import { check, codeOf, native } from '../binding.js';
 import { misuse } from '../errors.js';
 import type { Handle, Maybe } from '../native.js';
-import type { Origin } from '../record.js';
 
 /** What fstat(2) and fcntl(2) tell of shared memory, or lstat(2) of a name. */
 export interface SharedStatus {
@@ -42,7 +41,9 @@ const S_IFREG = 0o100000;
 
 export const isRegular = ({ mode }: SharedStatus): boolean => (mode & S_IFMT) === S_IFREG;
 
-export class Descriptor implements Origin {
+const MODE_HINT = 'it is opened anew for that, which its mode must allow this user';
+
+export class Descriptor {
   readonly name: string | undefined;
   readonly #handle: Handle;
   #fd: number;
@@ -80,14 +81,22 @@ export class Descriptor implements Origin {
     this.#known = status;
   }
 
+  /** The same open file under another number, which stays when this one is closed. */
+  duplicate(): Descriptor {
+    return new Descriptor(native.duplicate(this.fd), this.name);
+  }
+
+  /** An open file of its own of the very same object; undefined where no way leads there. */
   reopen(writable: boolean): Descriptor | undefined {
+    const { name } = this;
     if (this.#fd >= 0) {
       const answer = native.reopen(this.#fd, writable);
+      const code = codeOf(answer);
+      if (code === 'EACCES') check(answer, { path: name, hint: MODE_HINT });
       // Without /proc there is still the name.
-      const without = ['ENOENT', 'ENOTSUP'].includes(codeOf(answer) ?? '');
-      if (!without) return new Descriptor(answer, this.name);
+      if (code !== 'ENOENT' && code !== 'ENOTSUP') return new Descriptor(answer, name);
     }
-    return this.name === undefined ? undefined : this.#reopenByName(this.name, writable);
+    return name === undefined ? undefined : this.#reopenByName(name, writable);
   }
 
   #reopenByName(name: string, writable: boolean): Descriptor | undefined {

@@ -164,8 +164,9 @@ function openAgain(record: MappingRecord, writable: boolean): Descriptor {
     throw cannot(record, 'it has no file that could be locked', undefined);
   }
   if (origin !== undefined) {
-    const file = origin.reopen(writable);
-    if (file instanceof Descriptor) return file;
+    const again = origin.reopen(writable);
+    if (again !== undefined) return again;
+    if (!origin.closed) throw cannot(record, 'without /proc it cannot be opened anew', undefined);
     throw cannot(record, 'the shared memory was closed, and its name is gone', 'keep it open');
   }
   if (path === undefined) {

@@ -73,7 +73,7 @@ export class SharedMemory {
   readonly #file: Descriptor;
 
   static {
-    inside.sharedFileOf = (value) => (#file in value ? openOf(value.#file) : undefined);
+    inside.sharedFileOf = (value) => (#file in value ? value.#file : undefined);
     fileOf = (receiver) => {
       const is = typeof receiver === 'object' && receiver !== null && #file in receiver;
       if (!is) throw wrongKind('this', 'a SharedMemory', receiver);
