@@ -15,14 +15,19 @@ export interface SharedStatus {
   readonly gid: number;
   /** O_RDONLY is 0, O_WRONLY 1, O_RDWR 2. */
   readonly access: number;
+  /** Whether it is an object of lifetime 'processes': 0 no, 1 yes, 2 cannot be known. */
+  readonly mark: number;
+  /** When its status changed, in milliseconds since 1970. */
+  readonly changed: number;
 }
 
 /** Filled in by each call and read at once. */
-const row = new Float64Array(8);
+const row = new Float64Array(10);
 
 function readRow(): SharedStatus {
-  const [size = 0, inode = 0, device = 0, links = 0, mode = 0, uid = 0, gid = 0, access = 0] = row;
-  return { size, inode, device, links, mode, uid, gid, access };
+  const [size = 0, inode = 0, device = 0, links = 0, mode = 0, uid = 0, gid = 0] = row;
+  const [access = 0, mark = 0, changed = 0] = row.subarray(7);
+  return { size, inode, device, links, mode, uid, gid, access, mark, changed };
 }
 
 /** Of whatever has the name now; undefined when nothing has. */
@@ -35,6 +40,10 @@ export function statusOfName(name: string): SharedStatus | undefined {
 
 export const isSame = (one: SharedStatus, other: SharedStatus): boolean =>
   one.inode === other.inode && one.device === other.device;
+
+/** Kinds of locks, as the addon numbers them. */
+export const SHARED = 1;
+export const EXCLUSIVE = 2;
 
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
@@ -103,7 +112,12 @@ export class Descriptor {
     const answer = native.shmOpen(name, writable);
     if (codeOf(answer) === 'ENOENT') return undefined;
     const opened = new Descriptor(answer, name);
-    if (this.#known !== undefined && isSame(opened.status(), this.#known)) return opened;
+    try {
+      if (this.#known !== undefined && isSame(opened.status(), this.#known)) return opened;
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
     opened.close();
     return undefined;
   }

@@ -1,8 +1,10 @@
 import fs from 'node:fs';
+import { setTimeout as later } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { SharedMemory, mapFile, pageSize, registry, reserve } from '../../lib/index.js';
 import { Scratch } from '../helpers/files.js';
-import { memmapSays, refused } from '../helpers/refusals.js';
-import { namesLeft, newName, removeNames } from '../helpers/shared.js';
+import { kernelSays, memmapSays, refused } from '../helpers/refusals.js';
+import { namesLeft, newName, pathOf, removeNames } from '../helpers/shared.js';
 
 const scratch = new Scratch();
 const files: number[] = [];
@@ -34,7 +36,7 @@ describe('a SharedMemory that is closed while its file is used', () => {
     const shm = SharedMemory.create(null, { size: 2 * pageSize });
     shm.map().write(0, 'mine');
     const before = shm.fd;
-    const mapping = mapFile(shm as unknown as { fd: number }, { access: 'read-write', ...options });
+    const mapping = mapFile(shm, { access: 'read-write', ...options });
     shm.close();
     const { path, fd } = openStranger();
     expect(fd).toBe(before);
@@ -112,4 +114,89 @@ describe('resize', () => {
     expect(refused(() => m.resize(6 * pageSize))).toMatchObject(memmapSays('RANGE'));
     expect(m.length).toBe(pageSize);
   });
+});
+
+describe('names', () => {
+  it.each(['.memmap-x', '/.memmap-', 'sem.x', '/sem.', '\ud800', 'a\udc00b'])(
+    'refuses %j, which is the name of something else',
+    (name) => {
+      const calls = [
+        () => SharedMemory.create(name, { size: 1 }),
+        () => SharedMemory.create(name, { size: 1, exclusive: false }),
+        () => SharedMemory.open(name),
+        () => SharedMemory.unlink(name),
+      ];
+      for (const call of calls) {
+        expect(refused(call)).toMatchObject({ ...memmapSays('ARGUMENT'), argument: 'name' });
+      }
+    },
+  );
+
+  it.each(['.memmap', 'memmap-x', 'semaphore', 'sem', '\u{1f600}', '\ufffd'])(
+    'takes %j',
+    (ending) => {
+      const before = newName();
+      const [head, name] =
+        ending.startsWith('.') || ending.startsWith('sem')
+          ? ['', `${ending}${before}`]
+          : [before, before + ending];
+      const shm = SharedMemory.create(name, { size: 1 });
+      expect([shm.name, head === '' || shm.name?.startsWith(head)]).toEqual([name, true]);
+      expect(SharedMemory.list().some((entry) => entry.name === name)).toBe(true);
+      shm.unlink();
+      shm.close();
+    },
+  );
+});
+
+describe('waiting', () => {
+  it('ends although the clocks stand still', () => {
+    const name = newName();
+    fs.writeFileSync(pathOf(name), '');
+    jest.useFakeTimers();
+    try {
+      const opening = refused(() => SharedMemory.open(name, { timeout: 30 }));
+      expect(opening).toMatchObject(memmapSays('BUSY'));
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+});
+
+describe('create(null)', () => {
+  it("is ENOMEM beyond the container's memory, where the kernel would kill", () => {
+    const limit = jest.spyOn(process, 'constrainedMemory').mockReturnValue(10 * pageSize);
+    try {
+      const making = refused(() => SharedMemory.create(null, { size: 11 * pageSize }));
+      expect(making).toMatchObject(kernelSays('ENOMEM', 'fallocate'));
+      SharedMemory.create(null, { size: 10 * pageSize }).close();
+      SharedMemory.create(null, { size: 11 * pageSize, allocate: false }).close();
+      limit.mockReturnValue(0);
+      SharedMemory.create(null, { size: 11 * pageSize }).close();
+    } finally {
+      limit.mockRestore();
+    }
+  });
+});
+
+it('shows what has become of a descriptor that somebody else closed', () => {
+  const shm = SharedMemory.create(null, { size: 1 });
+  const stolen = shm.fd;
+  fs.closeSync(stolen);
+  expect(inspect(shm)).toMatch(/^SharedMemory \{ no name, EBADF/);
+  expect(fs.openSync('/dev/null', 'r')).toBe(stolen);
+  shm.close();
+});
+
+it('a lock alone keeps an object of lifetime processes', async () => {
+  const name = newName();
+  const shm = SharedMemory.create(name, { size: 1, lifetime: 'processes' });
+  const m = shm.map();
+  const lock = m.lockFile('exclusive');
+  m.unmap();
+  shm.close();
+  await later(100);
+  expect(refused(() => SharedMemory.create(name, { size: 1 }))).toMatchObject({ code: 'EEXIST' });
+  lock.unlock();
+  while (namesLeft().includes(name)) await later(5);
 });
