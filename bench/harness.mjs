@@ -17,6 +17,25 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** What is told of many times; sides are compared by the first. */
+const PERCENTILES = { p50: 0.5, p99: 0.99, 'p99.9': 0.999 };
+
+/** The percentiles of many times. */
+export function spreadOf(times) {
+  const sorted = Float64Array.from(times).sort();
+  const at = (part) => sorted[Math.floor(part * (sorted.length - 1))];
+  return Object.fromEntries(Object.entries(PERCENTILES).map(([name, part]) => [name, at(part)]));
+}
+
+/** The median of what the rounds of a side answered, numbers or spreads. */
+function summary(found) {
+  if (typeof found[0] === 'number') return { value: median(found) };
+  const percentiles = Object.fromEntries(
+    Object.keys(PERCENTILES).map((name) => [name, median(found.map((spread) => spread[name]))]),
+  );
+  return { value: percentiles.p50, percentiles };
+}
+
 /** A target: the ratio ours / theirs is at most `limit`. */
 export const atMost = (limit) => ({
   text: `<= ${limit}`,
@@ -38,6 +57,13 @@ export const timesLarger = (limit) => ({
   isMet: (ratio) => ratio >= limit,
 });
 
+/** No target: the ratio ours / theirs is only reported. */
+export const reported = {
+  text: 'report',
+  ratioOf: ({ value, against }) => value / against,
+  isMet: () => true,
+};
+
 /** Nanoseconds per operation of `count` calls. */
 export function perOperation(count, operation) {
   const start = now();
@@ -47,8 +73,9 @@ export function perOperation(count, operation) {
 
 /**
  * Ours, theirs, ours, theirs, ...: machine noise that lasts longer than a round hits both. Each side
- * answers what one operation cost. The first `warmup` rounds are not counted. `shuffle`: chance says
- * who begins, where what one side leaves behind, collections among it, would always hit the other.
+ * answers what one operation cost, or the spread of that (spreadOf). The first `warmup` rounds are not
+ * counted. `shuffle`: chance says who begins, where what one side leaves behind, collections among it,
+ * would always hit the other.
  */
 export async function duel({
   ours,
@@ -70,7 +97,10 @@ export async function duel({
       if (round >= 0) sides[side].found.push(cost);
     }
   }
-  return { value: median(sides[0].found), against: median(sides[1].found) };
+  const [mine, other] = sides.map(({ found }) => summary(found));
+  const found = { value: mine.value, against: other.value };
+  if (mine.percentiles === undefined) return found;
+  return { ...found, percentiles: { ours: mine.percentiles, theirs: other.percentiles } };
 }
 
 /** Until everything that waits for a later turn of the event loop, finalizers among it, has run. */

@@ -1,5 +1,6 @@
 // npm run bench [-- --json] [-- --only NAME,NAME]: ours against theirs, row by row, each row in a
 // process of its own so that none is slowed down by what another left in the heap or the compiler.
+// Where single times matter the result has percentiles, too; what is compared is the first of them.
 import { fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
@@ -42,9 +43,16 @@ function measure(row, names) {
 
 const significant = (number) => Number(number.toPrecision(4));
 
+const roundAll = ({ ours, theirs }) => {
+  const round = (spread) =>
+    Object.fromEntries(Object.entries(spread).map(([name, time]) => [name, significant(time)]));
+  return { ours: round(ours), theirs: round(theirs) };
+};
+
 function judge(row, found) {
   return Object.keys(found).map((name) => {
     const { unit, peer, target } = row.results[name];
+    const { percentiles } = found[name];
     const ratio = target.ratioOf(found[name]);
     return {
       name,
@@ -55,6 +63,7 @@ function judge(row, found) {
       target: target.text,
       met: target.isMet(ratio, found[name]),
       peer,
+      ...(percentiles && { percentiles: roundAll(percentiles) }),
     };
   });
 }
@@ -69,8 +78,12 @@ const line = (cells) =>
 
 const print = options.json
   ? (result) => console.log(JSON.stringify(result))
-  : ({ name, value, unit, against, ratio, target, met, peer }) => {
+  : ({ name, value, unit, against, ratio, target, met, peer, percentiles }) => {
       console.log(line([name, value, against, unit, ratio, target, met ? 'yes' : 'NO', peer]));
+      if (percentiles === undefined) return;
+      const { ours, theirs } = percentiles;
+      for (const part of Object.keys(ours))
+        console.log(line([`  ${part}`, ours[part], theirs[part]]));
     };
 
 async function main() {

@@ -93,6 +93,21 @@ const untold = new Set<MappingRecord>();
 
 const endOf = (record: MappingRecord): number => record.address + record.length;
 
+/** How many faults there were in this process: whether one must look for one's own. */
+export const faultCount = (): number => posted?.[0] ?? 0;
+
+/** The first fault of a range that is not repaired, as the error that tells it. */
+export function faultWithin(
+  record: MappingRecord,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): FaultError | undefined {
+  collectFaults();
+  const found = record.log.faults.find(
+    (fault) => fault.offset < offset + length && fault.offset + fault.length > offset,
+  );
+  return found === undefined ? undefined : errorOf(found, record, record.owner);
+}
+
 function raise(error: Error): void {
   inHome(() => {
     process.nextTick(() => {
@@ -256,6 +271,15 @@ export function callGuarded<Result>(record: MappingRecord, fn: () => Result): Re
   return leaveLater(call, result) as Result;
 }
 
+/** Throws the first fault that has happened in the mapping and was not told yet, as `guarded` does. */
+export function throwFaults(record: MappingRecord): void {
+  if (!started || posted?.[0] === seen) return;
+  const call: GuardedCall = { record, met: [] };
+  openCalls.add(call);
+  record.log.scopes.add(call.met);
+  leave(call);
+}
+
 async function leaveLater(call: GuardedCall, result: PromiseLike<unknown>): Promise<unknown> {
   let value: unknown;
   try {
@@ -344,31 +368,3 @@ knowMappings((page) => {
   const firstByte = contents.fileInode < 0 ? undefined : contents.fileOffset;
   return { start: address, firstByte, path: contents.path, mapping };
 });
-
-/** Whether our handler is in place, and who relies on it. */
-export interface GuardStatus {
-  /** Whether new mappings are guarded: `configure({ guard })`. */
-  readonly enabled: boolean;
-  /** True while the kernel calls our handler for both signals. */
-  readonly installed: boolean;
-  /** The same for each of the signals. */
-  readonly signals: Readonly<Record<'SIGBUS' | 'SIGSEGV', boolean>>;
-  /** The mappings of this thread whose pages the handler would mend now. */
-  readonly mappings: readonly Mapping[];
-}
-
-export function readGuardStatus(enabled: boolean): GuardStatus {
-  const [, bus = 0, segmentation = 0, ...watched] = native.guardStatus();
-  const mappings = new Set<Mapping>();
-  for (const address of watched) {
-    const owner = registry.entryAt(address)?.owner;
-    if (owner !== undefined) mappings.add(owner);
-  }
-  const signals = { SIGBUS: bus === 1, SIGSEGV: segmentation === 1 };
-  return {
-    enabled,
-    installed: signals.SIGBUS && signals.SIGSEGV,
-    signals,
-    mappings: [...mappings],
-  };
-}

@@ -55,10 +55,32 @@ export {
   wait,
   waitAsync,
 } from './shared/wait.js';
+export {
+  Latest,
+  type LatestCreateOptions,
+  type LatestPlace,
+  type LatestSizes,
+} from './shared/latest.js';
+export { LatestReader } from './shared/latest-reader.js';
+export { LatestWriter } from './shared/latest-writer.js';
+export { type Permit, Semaphore, type SemaphorePlace } from './shared/semaphore.js';
+export { type ReadGuard, RwLock, type RwLockPlace, type WriteGuard } from './shared/rwlock.js';
 export { Mutex, type LockAsyncOptions, type LockOptions, type MutexGuard } from './shared/mutex.js';
-export { guardStatus } from './guard-status.js';
-export type { FaultRecord, GuardStatus } from './faults.js';
+export { type GuardStatus, guardStatus } from './guard-status.js';
+export type { FaultRecord } from './faults.js';
 export { configure, type Settings } from './settings.js';
 export * as sys from './sys.js';
 export { constants } from './constants.js';
 export { allocationGranularity, pageSize } from './granularity.js';
+export { Channel } from './shared/channel.js';
+export type { ChannelHandle } from './shared/channel-handle.js';
+export type {
+  ChannelCreateOptions,
+  ChannelOpenOptions,
+  ChannelOptions,
+  ChannelUse,
+} from './shared/channel-options.js';
+export type { ChannelStats } from './shared/channel-stats.js';
+export type { Codec, Incoming, Outgoing } from './shared/codec.js';
+export type { MessageDraft, MessagePeek } from './shared/messages.js';
+export type { ChannelSpinOptions, ChannelWaitOptions } from './shared/waiting-options.js';

@@ -51,23 +51,13 @@ struct Thread {
   uint32_t number = 0;
   sys::RobustList list;
   std::vector<Held> held;
+  // While it ends: the views have gone, and with them whoever mended pages of a file cut short.
+  bool careful = false;
 };
 thread_local Thread this_thread;
 
 std::atomic<uint32_t>& word_at(uintptr_t address) {
   return *reinterpret_cast<std::atomic<uint32_t>*>(address);
-}
-
-// The kernel looks when the thread dies, between any two instructions: each of these writes is
-// done before the next.
-void write(uintptr_t at, uintptr_t value) {
-  // Packed: a node of musl's is only aligned to 4.
-  struct __attribute__((packed)) Slot {
-    uintptr_t value;
-  };
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  reinterpret_cast<volatile Slot*>(at)->value = value;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
 // Memory of others, which may be gone.
@@ -77,6 +67,19 @@ bool peek(uintptr_t at, uintptr_t* value) {
 }
 void poke(uintptr_t at, uintptr_t value) {
   static_cast<void>(sys::copy(reinterpret_cast<void*>(at), &value, sizeof value, false).ok());
+}
+
+// The kernel looks when the thread dies, between any two instructions: each of these writes is
+// done before the next.
+void write(uintptr_t at, uintptr_t value) {
+  if (this_thread.careful) return poke(at, value);
+  // Packed: a node of musl's is only aligned to 4.
+  struct __attribute__((packed)) Slot {
+    uintptr_t value;
+  };
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  reinterpret_cast<volatile Slot*>(at)->value = value;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
 sys::Status prepare(Thread& thread) {
@@ -231,6 +234,11 @@ Left leave(uintptr_t address, bool died) {
   const auto pending = reinterpret_cast<uintptr_t>(thread.list.pending);
   write(pending, thread.held[i].node);
   unlink(thread, i);
+  uintptr_t first = 0;
+  if (thread.careful && !peek(address, &first)) {
+    write(pending, 0);
+    return Left::kCorrupt;
+  }
   uint32_t old = word.load();
   if ((old & kNumber) == thread.number) word_at(address + kOwner).store(0);
   do {
@@ -268,9 +276,11 @@ namespace {
 template <typename Condition>
 void abandon_where(Condition condition) {
   auto& held = this_thread.held;
+  this_thread.careful = true;
   for (size_t i = held.size(); i > 0; --i) {
     if (condition(held[i - 1])) static_cast<void>(leave(held[i - 1].address, true));
   }
+  this_thread.careful = false;
 }
 
 }  // namespace

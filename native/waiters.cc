@@ -104,16 +104,23 @@ void remove_where(Condition condition, Visit visit) {
 // Tells who was woken, and passes on what woke somebody who has left.
 void end(Lodging& lodging, const Sleeper& sleeper, Ending ending) {
   const std::lock_guard lock(house().mutex);
-  if (check_out(lodging, sleeper)) {
-    post(sleeper, ending);
-  } else if (ending == Ending::kWoken) {
+  if (check_out(lodging, sleeper)) return post(sleeper, ending);
+  if (ending != Ending::kWoken) return;
+  // Those in here are not asleep at this moment.
+  const auto next = std::find_if(lodging.sleepers.begin(), lodging.sleepers.end(),
+                                 [&](const Sleeper& each) { return each.word == sleeper.word; });
+  if (next == lodging.sleepers.end()) {
     static_cast<void>(sys::futex_wake(sleeper.word, 1).ok());
+    return;
   }
+  const Sleeper heir = *next;
+  if (check_out(lodging, heir)) post(heir, ending);
 }
 
 // A word has another value, or cannot be read: asks each.
-void ask_each(Lodging& lodging, const std::vector<Sleeper>& asleep) {
-  bool any = false;
+void ask_each(Lodging& lodging, const std::vector<Sleeper>& asleep, int error) {
+  // A word may be back at its value by now.
+  bool any = error == EAGAIN;
   for (const Sleeper& sleeper : asleep) {
     const sys::Status now = sys::futex_wait(sleeper.word, sleeper.value, 0);
     if (now.error == ETIMEDOUT) continue;
@@ -159,7 +166,7 @@ void* sleep_for_many(void* data) {
     if (woken.ok()) {
       if (woken.value > 0) wake_up(*lodging, asleep, woken.value - 1);
     } else if (lodging->bell.load() == bell) {
-      ask_each(*lodging, asleep);
+      ask_each(*lodging, asleep, woken.error);
     }
   }
   delete lodging;

@@ -8,7 +8,10 @@ const quiet = ['--no-audit', '--no-fund'];
 npmStep('bench: npm ci', ['ci', '--prefix', inRoot('bench/peers'), ...quiet]);
 
 mkdirSync(inRoot('bench/build'), { recursive: true });
-step('bench: the C comparator', process.env.CC ?? 'cc', [
-  ...['-std=gnu17', '-O2', '-Wall', '-Wextra', '-shared', '-fPIC'],
-  ...['-o', inRoot('bench/build/comparator.so'), inRoot('bench/c/comparator.c')],
-]);
+const compile = (title, source, target, options) =>
+  step(title, process.env.CC ?? 'cc', [
+    ...['-std=gnu17', '-O2', '-Wall', '-Wextra', ...options],
+    ...['-o', inRoot('bench/build', target), inRoot('bench/c', source)],
+  ]);
+compile('bench: the C comparator', 'comparator.c', 'comparator.so', ['-shared', '-fPIC']);
+if (process.platform === 'linux') compile('bench: the pair in C', 'pair.c', 'pair', []);

@@ -1,24 +1,27 @@
 // dist/index.js in one file, for a quick require(): finding, reading and compiling fifty modules takes twice as long as what
-// they do. Whole capabilities that many programs never use (LATE) stay files of their own and are loaded when somebody uses
-// them. Every module has one life: what went into the bundle is, beside it, a line that asks the bundle for it.
+// they do. Whole capabilities that many programs never use (LATE) are a file each in dist/chunks/, loaded when somebody uses
+// them.
+//
+//   index.js:            the modules of the core, and core.load('shared/channel.js')
+//   chunks/shared.js:    (core) => { the modules of shared/, which ask that very core for everything else }
+//   every other module:  a line that asks index.js for it
+//
+// So a module has one life for each life of index.js, also where a test runner empties the cache of modules in between.
 // Needs node_modules, so scripts/build.mjs starts it as a program.
 
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, relative } from 'node:path';
-import { buildSync } from 'esbuild';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, relative, resolve } from 'node:path';
+import { build } from 'esbuild';
 import { inRoot } from './util.mjs';
 
 const LATE = ['looking', 'reservation', 'shared'];
-const MODULES = "Symbol.for('memmap.modules')";
 const dist = inRoot('dist');
 
-const read = (path) => readFileSync(inRoot('dist', path), 'utf8');
+const groupOf = (path) => LATE.find((folder) => path.startsWith(`${folder}/`));
 
-const isLate = (path) => LATE.some((folder) => path.startsWith(`${folder}/`));
-
-/** What tsc made of lib/index.ts: who exports which names, and what is in it beside `export ... from`. */
+/** What tsc made of lib/index.ts: who exports which names. It must hold nothing else. */
 function parseIndex() {
-  const text = read('index.js');
+  const text = readFileSync(inRoot('dist', 'index.js'), 'utf8');
   const modules = new Map();
   for (const [, variable, path] of text.matchAll(
     /^(?:const|var) (\w+) = require\("\.\/(.+)"\);$/gm,
@@ -42,9 +45,23 @@ function parseIndex() {
   return names;
 }
 
+/** `homes`: of modules that only one chunk needs, that chunk. */
+const coreOf = (homes) => `"use strict";
+const core = {
+  modules: {}, chunks: {}, homes: ${JSON.stringify(homes)},
+  load(path) {
+    const own = core.modules[path];
+    if (own !== undefined) return own();
+    const group = core.homes[path] ?? path.slice(0, path.indexOf('/'));
+    core.chunks[group] ??= require('./chunks/' + group + '.js')(core);
+    return core.chunks[group][path]();
+  },
+};
+Object.defineProperty(exports, '__esModule', { value: true });
+Object.defineProperty(exports, Symbol.for('memmap.core'), { value: core });`;
+
 /** One that is loaded late becomes a plain property when somebody asks for it. */
-const HELPERS = `
-const late = (name, load) => Object.defineProperty(exports, name, {
+const LATER = `const late = (name, load) => Object.defineProperty(exports, name, {
   enumerable: true,
   configurable: true,
   get() {
@@ -54,31 +71,48 @@ const late = (name, load) => Object.defineProperty(exports, name, {
   },
 });`;
 
+const table = (paths) =>
+  `{\n${paths.map((path) => `'${path}': () => require('./${path}'),`).join('\n')}\n}`;
+
 function entryOf(names, bundled) {
   const lines = names.map(({ name, path, property }) => {
     const load = `require('./${path}')`;
     if (property === undefined) return `exports.${name} = ${load};`;
-    if (isLate(path)) return `late('${name}', () => ${load});`;
+    if (groupOf(path) !== undefined) return `late('${name}', () => ${load});`;
     return `exports.${name} = ${load}.${property};`;
   });
-  const rows = bundled.map((path) => `  '${path}': () => require('./${path}'),`);
-  const table = `Object.defineProperty(exports, ${MODULES}, { value: {\n${rows.join('\n')}\n} });`;
   // In front of everything else: late modules ask for others while the rest is still being loaded.
-  const mark = `Object.defineProperty(exports, '__esModule', { value: true });`;
-  return ['"use strict";', mark, HELPERS, table, ...lines].join('\n');
+  return [LATER, `core.modules = ${table(bundled)};`, ...lines].join('\n');
 }
 
-function bundle(contents) {
-  return buildSync({
+/** Everything that `belongs` is bundled; the rest is asked of the core. */
+const askTheCore = (belongs) => ({
+  name: 'core',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^\.{1,2}\// }, ({ resolveDir, path: asked }) => {
+      const path = relative(dist, resolve(resolveDir, asked));
+      return belongs(path) ? undefined : { path, namespace: 'core' };
+    });
+    onLoad({ filter: /./, namespace: 'core' }, ({ path }) => ({
+      contents: `module.exports = core.load('${path}');`,
+    }));
+  },
+});
+
+const bundle = (contents, belongs, { banner, footer = '' }) =>
+  build({
     absWorkingDir: dist,
-    stdin: { contents, resolveDir: dist, sourcefile: 'index.js' },
+    stdin: { contents, resolveDir: dist, sourcefile: 'entry.js' },
+    plugins: [askTheCore(belongs)],
+    banner: { js: banner },
+    footer: { js: footer },
     bundle: true,
     write: false,
     metafile: true,
     platform: 'node',
     format: 'cjs',
     target: 'node20',
-    external: ['node-gyp-build', ...LATE.map((folder) => `./${folder}/*`)],
+    external: ['node-gyp-build'],
     // Names stay, for stack traces. What is not there need not be read.
     minifyWhitespace: true,
     minifySyntax: true,
@@ -87,20 +121,61 @@ function bundle(contents) {
     legalComments: 'none',
     logLevel: 'warning',
   });
-}
 
-const names = parseIndex();
-const { metafile } = bundle(entryOf(names, []));
-const bundled = Object.keys(metafile.inputs).filter((path) => path !== 'index.js');
-const { outputFiles } = bundle(entryOf(names, bundled));
-// For Node's reader of names, which makes them importable from ESM.
-const listed = `0 && (module.exports = { ${names.map(({ name }) => name).join(', ')} });`;
-writeFileSync(inRoot('dist', 'index.js'), `${outputFiles[0].text}${listed}\n`);
-for (const path of bundled) {
+const write = (path, text) => {
+  writeFileSync(inRoot('dist', path), text);
+};
+
+/** A module that went into a bundle, for the command line and for whoever asks for it by its path. */
+function replaceByLine(path) {
   const index = relative(dirname(path), 'index.js');
   const from = index.startsWith('.') ? index : `./${index}`;
-  const text = `"use strict";\nmodule.exports = require('${from}')[${MODULES}]['${path}']();\n`;
-  writeFileSync(inRoot('dist', path), text);
+  write(
+    path,
+    `"use strict";\nmodule.exports = require('${from}')[Symbol.for('memmap.core')].load('${path}');\n`,
+  );
+  // It told of the module as tsc wrote it.
+  rmSync(inRoot('dist', `${path}.map`), { force: true });
 }
-// They told of the modules as tsc wrote them.
-for (const path of ['index.js', ...bundled]) rmSync(inRoot('dist', `${path}.map`), { force: true });
+
+const inCore = (path) => groupOf(path) === undefined;
+const names = parseIndex();
+const pathsOf = ({ metafile }) =>
+  Object.keys(metafile.inputs).filter((path) => /^[\w/-]+\.js$/.test(path) && path !== 'entry.js');
+
+const core = pathsOf(await bundle(entryOf(names, []), inCore, { banner: coreOf({}) }));
+
+const CHUNK = {
+  banner: '"use strict";\nmodule.exports = (core) => { const module = { exports: {} };',
+  footer: 'return module.exports; };',
+};
+const homes = {};
+const chunks = new Map();
+for (const group of LATE) {
+  const own = readdirSync(inRoot('dist', group))
+    .filter((file) => file.endsWith('.js'))
+    .map((file) => `${group}/${file}`);
+  const belongs = (path) => groupOf(path) === group || (inCore(path) && !core.includes(path));
+  const first = await bundle(`module.exports = ${table(own)};`, belongs, CHUNK);
+  const paths = pathsOf(first);
+  for (const path of paths.filter(inCore)) {
+    if (path in homes)
+      throw new Error(`${path} would have two lives, in ${homes[path]} and ${group}`);
+    homes[path] = group;
+  }
+  const { outputFiles } = await bundle(`module.exports = ${table(paths)};`, belongs, CHUNK);
+  chunks.set(group, { text: outputFiles[0].text, paths });
+}
+
+const { outputFiles } = await bundle(entryOf(names, core), inCore, {
+  banner: coreOf(homes),
+  // For Node's reader of names, which makes them importable from ESM.
+  footer: `0 && (module.exports = { ${names.map(({ name }) => name).join(', ')} });`,
+});
+write('index.js', outputFiles[0].text);
+rmSync(inRoot('dist', 'index.js.map'), { force: true });
+mkdirSync(inRoot('dist', 'chunks'), { recursive: true });
+for (const [group, { text }] of chunks) write(`chunks/${group}.js`, text);
+for (const path of [core, ...[...chunks.values()].map(({ paths }) => paths)].flat()) {
+  replaceByLine(path);
+}

@@ -3,6 +3,7 @@
 import { ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises';
 import { mapFileSync, pageSize, registry } from 'memmap';
+import { randomFrom } from './soak-kit.mjs';
 
 const PAGES = 240;
 const WHOLE = pageSize * PAGES;
@@ -11,17 +12,6 @@ const FOREIGN = 255;
 
 /** What each byte of a page holds in an era: 1 to 254, and never what another page holds. */
 const stampOf = (page, era) => 1 + ((page + 97 * era) % 254);
-
-/** Numbers from 0 to below `limit` that a seed determines (mulberry32). */
-export function randomFrom(seed) {
-  let state = seed >>> 0;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit);
-  };
-}
 
 export class Writer {
   #fd;

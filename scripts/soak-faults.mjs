@@ -11,11 +11,11 @@ import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { Reader, Writer } from './soak-faults-roles.mjs';
+import { chosenSeed, inTime } from './soak-kit.mjs';
 
 const CHANGES = 10_000;
 const ROUNDS = 20;
@@ -124,25 +124,11 @@ function summaryOf(total) {
   ].join('; ');
 }
 
-/** Rejects when it takes so long that somebody must be waiting forever. */
-async function inTime(seconds, work) {
-  const abort = new AbortController();
-  const late = pause(seconds * 1000, undefined, { signal: abort.signal }).then(() => {
-    throw new Error(`not done after ${seconds} s`);
-  });
-  late.catch(() => undefined);
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    abort.abort();
-  }
-}
-
 function optionsOf() {
   const { values } = parseArgs({
     options: {
       seconds: { type: 'string', default: '60' },
-      seed: { type: 'string', default: String(1 + Math.floor(Math.random() * 2 ** 31)) },
+      seed: { type: 'string', default: chosenSeed() },
       folder: { type: 'string', default: tmpdir() },
       unguarded: { type: 'boolean', default: false },
     },

@@ -165,6 +165,13 @@ describe('the examples', () => {
       args: [scratch.path(), 'one', 'two', 'x'.repeat(5000)],
       says: [/^3 records in 8192 bytes, the last: x{5000}$/m],
     }),
+    'cluster-counter.mjs': () => ({
+      args: ['3000'],
+      says: [
+        /^3 workers counted to 3000 each: 9000$/m,
+        /^with Atomics.add +9000\nwith \+\+ in a Mutex +9000\nwith \+\+ and no lock +\d+$/m,
+      ],
+    }),
     'counter.mjs': () => ({
       args: [scratch.path()],
       says: [/^two processes counted to 200000$/m],
@@ -207,6 +214,14 @@ describe('the examples', () => {
       says: [
         /^\d+ swaps under one Buffer; 2 readers saw \d+ versions$/m,
         /^\d+ records, each of one version, \d+ of them at the second look$/m,
+      ],
+    }),
+    'job-queue.mjs': () => ({
+      args: ['6'],
+      says: [
+        /^Kay ended with SIGKILL$/m,
+        /^job 1 was done by (?:Ann|Joe) \(Kay had begun it and was killed\)\njob 2 was done by (?:Ann|Joe)$/m,
+        /^6 jobs, each done once$/m,
       ],
     }),
     'pin.mjs': () => ({

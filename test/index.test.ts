@@ -4,12 +4,18 @@ import * as memmap from '../lib/index.js';
 it('exports what users rely on, and nothing by accident', () => {
   expect(Object.keys(memmap).sort()).toEqual([
     'Arena',
+    'Channel',
     'FaultError',
+    'Latest',
+    'LatestReader',
+    'LatestWriter',
     'MapError',
     'MappedMemory',
     'Mapping',
     'Mutex',
     'Reservation',
+    'RwLock',
+    'Semaphore',
     'SharedMemory',
     'addressSpace',
     'allocationGranularity',

@@ -3,6 +3,7 @@
 // negative errno.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -182,4 +183,44 @@ double mend_faults(int fd, size_t length, size_t page) {
   if (munmap(at, length) != 0 || ftruncate(fd, (off_t)length) != 0) return -errno;
   if (guarded.count != length / page) return -EFAULT;
   return spent / (double)guarded.count;
+}
+
+// Copies `length` bytes `count` times from one place into the next piece of a ring of `size` bytes.
+double copy_into_ring(size_t length, size_t size, uint32_t count) {
+  const int kind = MAP_SHARED | MAP_ANONYMOUS;
+  uint8_t* const ring = mmap(NULL, size + length, PROT_READ | PROT_WRITE, kind, -1, 0);
+  if (ring == MAP_FAILED) return -errno;
+  uint8_t* const source = ring + size;
+  memset(ring, 7, size + length);
+  const double start = now();
+  for (uint32_t i = 0; i < count; i++) memcpy(ring + i * length % size, source, length);
+  const double spent = now() - start;
+  if (munmap(ring, size + length) != 0) return -errno;
+  return spent / count;
+}
+
+// Locks and unlocks a mutex of processes that survives its owner, `count` times; nobody else wants it.
+double lock_unlock(uint32_t count) {
+#ifndef __APPLE__
+  const int kind = MAP_SHARED | MAP_ANONYMOUS;
+  pthread_mutex_t* const mutex = mmap(NULL, sizeof *mutex, PROT_READ | PROT_WRITE, kind, -1, 0);
+  if (mutex == MAP_FAILED) return -errno;
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  int error = pthread_mutex_init(mutex, &attributes);
+  const double start = now();
+  for (uint32_t i = 0; i < count && error == 0; i++) {
+    error = pthread_mutex_lock(mutex);
+    if (error == 0) error = pthread_mutex_unlock(mutex);
+  }
+  const double spent = now() - start;
+  pthread_mutex_destroy(mutex);
+  if (munmap(mutex, sizeof *mutex) != 0) return -errno;
+  return error != 0 ? -error : spent / count;
+#else
+  (void)count;
+  return -ENOSYS;
+#endif
 }

@@ -1,5 +1,5 @@
 // The Mutex class: who waits for a cell and how, and what is said of the one who died with it.
-import { callGuarded, collectFaults, mustBeWhole } from '../faults.js';
+import { mustBeWhole, throwFaults } from '../faults.js';
 import { misuse } from '../errors.js';
 import { inside } from '../inside.js';
 import type { Mapping } from '../mapping.js';
@@ -127,15 +127,17 @@ export class Mutex {
    * wait for itself. ERR_MEMMAP_TIMEOUT; ERR_MEMMAP_FAULT where the file was cut short.
    */
   lock(options?: LockOptions): MutexGuard {
+    if (options === undefined) return this.#lock(Infinity, SPIN);
     const given = validate.options('options', options, ['timeout', 'spin'] as const);
     const timeout = timeoutOf(given.timeout);
     const spins = given.spin === undefined ? SPIN : validate.bytes('options.spin', given.spin);
-    return this.#guarded(() => this.#lock(timeout, Math.min(spins, MOST_SPINS)));
+    return this.#lock(timeout, Math.min(spins, MOST_SPINS));
   }
 
   /** Locks it if nobody holds it; otherwise gives undefined. Never waits. */
   tryLock(): MutexGuard | undefined {
-    return this.#guarded(() => this.#try().guard);
+    const found = this.#try();
+    return typeof found === 'string' ? undefined : found;
   }
 
   /**
@@ -144,9 +146,7 @@ export class Mutex {
    */
   async lockAsync(options?: LockAsyncOptions): Promise<MutexGuard> {
     const given = validate.options('options', options, ['timeout', 'signal'] as const);
-    const timeout = timeoutOf(given.timeout);
-    const signal = validate.signal(given.signal);
-    return this.#guarded(() => this.#lockLater(timeout, signal));
+    return this.#lockLater(timeoutOf(given.timeout), validate.signal(given.signal));
   }
 
   /** Unlocks what this object has locked. */
@@ -156,43 +156,34 @@ export class Mutex {
   }
 
   /** Takes nothing in memory whose file was cut short: what is locked there is locked for nobody. */
-  #guarded<Result>(call: () => Result): Result {
+  #try(): Guard | 'held' | 'own' {
     const { record } = this.#cell;
-    collectFaults();
+    throwFaults(record);
     if (record.log.faults.length > 0) mustBeWhole(record);
-    const before = this.#guard;
+    const attempt = this.#cell.attempt();
+    if (attempt === 'held' || attempt === 'own') return attempt;
+    const guard = new Guard(this.#cell, attempt === 'inherited');
     try {
-      return record.guarded ? callGuarded(record, call) : call();
+      throwFaults(record);
     } catch (error) {
-      if (this.#guard !== before) this.#abandon();
+      guard.unlock();
       throw error;
     }
-  }
-
-  #abandon(): void {
-    const guard = this.#guard;
-    if (guard?.held === true) guard.unlock();
-  }
-
-  #try(): { readonly guard?: Guard; readonly own: boolean } {
-    const attempt = this.#cell.attempt();
-    if (attempt === 'own') return { own: true };
-    if (attempt === 'held') return { own: false };
-    this.#guard = new Guard(this.#cell, attempt === 'inherited');
-    return { guard: this.#guard, own: false };
+    return (this.#guard = guard);
   }
 
   #lock(timeout: number, spins: number): MutexGuard {
-    const deadline = performance.now() + timeout;
+    let deadline = Infinity;
     let rest = spins;
-    for (;;) {
-      const { guard, own } = this.#try();
-      if (guard !== undefined) return guard;
-      if (own) {
+    for (let round = 0; ; round++) {
+      const found = this.#try();
+      if (found === 'own') {
         throw misuse('BUSY', 'this thread holds the mutex already, and would wait for itself', {
           hint: 'lockAsync() waits for another part of the same program',
         });
       }
+      if (found !== 'held') return found;
+      if (round === 0) deadline = performance.now() + timeout;
       while (rest > 0 && this.#cell.state() === 'held') rest--;
       if (rest > 0) continue;
       const left = deadline - performance.now();
@@ -205,8 +196,8 @@ export class Mutex {
     const deadline = performance.now() + timeout;
     signal?.throwIfAborted();
     for (;;) {
-      const { guard } = this.#try();
-      if (guard !== undefined) return guard;
+      const found = this.#try();
+      if (typeof found !== 'string') return found;
       const left = deadline - performance.now();
       if (left <= 0) throw this.#late(timeout);
       const value = this.#cell.expectWaiters();

@@ -1,5 +1,6 @@
 // wait, waitAsync, notify: the public face of sleeping on words. Checks what it is given and finds
 // the word; futex.ts does the rest.
+import { types } from 'node:util';
 import { misuse } from '../errors.js';
 import { inside } from '../inside.js';
 import { Mapping } from '../mapping.js';
@@ -60,7 +61,7 @@ function wordAt(target: unknown, index: unknown): Word {
   liveOf(mapping);
   const at = validate.bytes('index', index);
   validate.within(at * BYTES, BYTES, length * BYTES);
-  const shared = buffer instanceof SharedArrayBuffer;
+  const shared = types.isSharedArrayBuffer(buffer);
   const words = shared ? new Int32Array(buffer, byteOffset, length) : undefined;
   return {
     mapping,

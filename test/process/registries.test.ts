@@ -146,3 +146,21 @@ test('two registries in each of several workers', () =>
     await Promise.all(workers.map(({ ended }) => ended));
     assert.equal(showsFile(path), false);
   `));
+
+test('what is loaded late belongs to the registry that asked for it', () =>
+  survives(`
+    const first = memmap;
+    const shared = first.mapAnonymous(PAGE, { shared: true });
+    for (const name of Object.keys(require.cache)) delete require.cache[name];
+    const second = require(entry);
+    const other = second.mapAnonymous(PAGE, { shared: true });
+    for (const [own, mapping, stranger] of [[second, other, shared], [first, shared, other]]) {
+      assert.equal(own.wait(mapping, 0, 1), 'not-equal');
+      new own.Mutex(mapping).lock().unlock();
+      assert.equal(own.reserve(PAGE).place(0, { anonymous: PAGE }).length, PAGE);
+      assert.throws(() => own.notify(stranger, 0), { code: 'ERR_MEMMAP_ARGUMENT' });
+    }
+    assert.notEqual(first.wait, second.wait);
+    // By its path a module is that of whoever is in the cache.
+    assert.equal(require(require('node:path').join(entry, '../shared/wait.js')).wait, second.wait);
+  `));

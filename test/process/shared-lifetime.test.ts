@@ -227,3 +227,28 @@ test('creating and killing at random leaves nothing', () =>
   `,
     { timeout: 55_000 },
   ));
+
+test('is never taken from one who still uses it, however many come and go and are killed', () =>
+  run(
+    `
+    const creator = await user('create');
+    const keeper = await user('open', 'close');
+    await creator.kill();
+    const inode = fs.statSync('/dev/shm/' + name).ino;
+    const source = 'const parent = process.ppid; for (let n = 0; process.ppid === parent; n++) { const shm = SharedMemory.open(argv[0]); if (n % 2) shm.map(); shm.close(); if (n % 10 === 0) SharedMemory.list(); for (const m of memmap.registry.mappings()) m.unmap(); if (n === 20) say("on"); }';
+    for (let round = 0; round < 6; round++) {
+      const all = [node(source, [name]), node(source, [name]), node(source, [name])];
+      for (const each of all) assert.equal(await each.next(), 'on');
+      if (round === 2) process.kill(reapersOf(name)[0], 'SIGKILL');
+      for (const each of all) {
+        await later(Math.random() * 10);
+        await each.kill();
+      }
+      assert.equal(fs.statSync('/dev/shm/' + name).ino, inode);
+    }
+    SharedMemory.open(name).close();
+    await keeper.kill();
+    await until(() => { SharedMemory.list(); return !there(name); }, 'the name is gone');
+  `,
+    { timeout: 55_000 },
+  ));

@@ -138,6 +138,20 @@ describe('sleepLater', () => {
     expect(await other).toBe('ok');
   });
 
+  it('hands a wake-up on that came too late for one', async () => {
+    const spot = { mapping: m, offset: 1600 };
+    for (let round = 0; round < 300; round++) {
+      const stop = new AbortController();
+      const leaving = sleepLater(spot, 0, { signal: stop.signal }).catch(() => 'left');
+      const staying = sleepLater(spot, 0);
+      // The thread must have both of them before the wake-up counts.
+      if (round % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      stop.abort();
+      while (wake(spot, 1) === 0) await new Promise(setImmediate);
+      expect(await Promise.all([leaving, staying])).toEqual(['left', 'ok']);
+    }
+  });
+
   it('rejects when the mapping goes, and not when it moves', async () => {
     const gone = sharedFile();
     const sleeping = sleepLater({ mapping: gone, offset: 0 }, 0);

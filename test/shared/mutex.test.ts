@@ -48,9 +48,10 @@ describe('a mutex', () => {
   it('through another mapping of the same bytes is known to be our own', () => {
     const one = file();
     const other = mapFileSync(one.path ?? '', { access: 'read-write' });
-    new Mutex(one, 64).lock();
+    const guard = new Mutex(one, 64).lock();
     expect(() => new Mutex(other, 64).lock()).toThrow(code('BUSY'));
     expect(new Mutex(other, 64).tryLock()).toBeUndefined();
+    guard.unlock();
   });
 
   it('cannot be unmapped, moved or made unreadable while it is locked', () => {

@@ -1,5 +1,4 @@
-import type {
-  Mapping} from '../../lib/index.js';
+import type { Mapping } from '../../lib/index.js';
 import {
   SharedMemory,
   mapAnonymous,

@@ -1,0 +1,113 @@
+// What one can wait for at a channel, each as a call that may be made again. What it got is in it: whoever waits hears of it
+// later, when the ring has moved on.
+import * as validate from '../validate.js';
+import type { Endpoint } from './endpoint.js';
+import type { Intake } from './intake.js';
+import { ANSWER, WORD } from './ring-layout.js';
+import type { Attempt } from './waiting.js';
+
+export class SendAttempt implements Attempt {
+  readonly side = 'space';
+  readonly #end: Endpoint;
+  readonly #bytes: Uint8Array;
+
+  constructor(end: Endpoint, bytes: Uint8Array) {
+    this.#end = end;
+    this.#bytes = bytes;
+  }
+
+  try(): number {
+    return this.#end.answer(this.#end.sender.send(this.#bytes, this.#bytes.length));
+  }
+}
+
+export class ReserveAttempt implements Attempt {
+  readonly side = 'space';
+  readonly length: number;
+  offset = 0;
+  readonly #end: Endpoint;
+
+  constructor(end: Endpoint, length: number) {
+    this.#end = end;
+    this.length = length;
+  }
+
+  try(): number {
+    const answer = this.#end.answer(this.#end.sender.reserve(this.length));
+    this.offset = this.#end.sender.offset;
+    return answer;
+  }
+}
+
+/** Until so many bytes are free. */
+export class DrainAttempt implements Attempt {
+  readonly side = 'space';
+  readonly #end: Endpoint;
+  readonly #bytes: number;
+
+  constructor(end: Endpoint, bytes: number) {
+    this.#end = end;
+    this.#bytes = bytes;
+  }
+
+  try(): number {
+    const { ring, receiver, words } = this.#end;
+    if (Atomics.load(words, WORD.closed) !== 0) return this.#end.answer(ANSWER.closed);
+    if (ring.free < this.#bytes && receiver.isLitter()) receiver.sweep(0);
+    return this.#end.answer(ring.free >= this.#bytes ? 0 : ANSWER.wait);
+  }
+}
+
+export class ReceiveAttempt implements Attempt {
+  readonly side = 'items';
+  message: Buffer | undefined;
+  readonly #end: Endpoint;
+  readonly #intake: Intake;
+
+  constructor(end: Endpoint, intake: Intake) {
+    this.#end = end;
+    this.#intake = intake;
+  }
+
+  try(): number {
+    const answer = this.#end.answer(this.#intake.receive());
+    if (answer >= 0) this.message = this.#intake.message;
+    return answer;
+  }
+}
+
+export class ReceiveIntoAttempt implements Attempt {
+  readonly side = 'items';
+  readonly #end: Endpoint;
+  readonly #intake: Intake;
+  readonly #target: Uint8Array;
+
+  constructor(end: Endpoint, intake: Intake, target: unknown) {
+    this.#end = end;
+    this.#intake = intake;
+    this.#target = validate.byteView('target', target);
+  }
+
+  try(): number {
+    return this.#end.answer(this.#intake.receiveInto(this.#target));
+  }
+}
+
+export class ClaimAttempt implements Attempt {
+  readonly side = 'items';
+  offset = 0;
+  length = 0;
+  readonly #end: Endpoint;
+
+  constructor(end: Endpoint) {
+    this.#end = end;
+  }
+
+  try(): number {
+    const { receiver } = this.#end;
+    const answer = this.#end.answer(receiver.claim());
+    this.offset = receiver.offset;
+    this.length = receiver.length;
+    return answer;
+  }
+}

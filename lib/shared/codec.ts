@@ -1,0 +1,89 @@
+// How messages become bytes and bytes messages. Decodes private copies only: nobody else can change them meanwhile.
+import { deserialize, serialize } from 'node:v8';
+import * as validate from '../validate.js';
+
+/**
+ * How a channel writes its messages. 'bytes': as they are. 'utf8': strings. 'json': whatever `JSON.stringify` takes. 'v8': what
+ * `structuredClone` takes (Map, Set, Date, BigInt, typed arrays, cycles); only between programs that trust one another.
+ */
+export type Codec = 'bytes' | 'utf8' | 'json' | 'v8';
+
+/** What `send` takes. */
+export interface Outgoing {
+  /** Bytes; those of a view are its part of the memory. */
+  bytes: NodeJS.ArrayBufferView | ArrayBufferLike;
+  /** A string. */
+  utf8: string;
+  /** What JSON has, but not `undefined`. */
+  json: unknown;
+  /** What `v8.serialize` takes, but not `undefined`. */
+  v8: unknown;
+}
+
+/** What `receive` gives. */
+export interface Incoming {
+  /** A Buffer of its own. */
+  bytes: Buffer;
+  /** A string. */
+  utf8: string;
+  /** What `JSON.parse` makes of it. */
+  json: unknown;
+  /** What `v8.deserialize` makes of it. */
+  v8: unknown;
+}
+
+const CODECS: readonly Codec[] = ['bytes', 'utf8', 'json', 'v8'];
+
+/** The word of a codec, checked. */
+export const codecOf = (value: unknown): Codec =>
+  value === undefined ? 'bytes' : validate.word('codec', value, CODECS);
+
+/** A message's bytes; those of a view are not copied. */
+export function encode(codec: Codec, message: unknown): Uint8Array {
+  switch (codec) {
+    case 'bytes':
+      return bytesOf(message);
+    case 'utf8':
+      if (typeof message !== 'string') throw validate.wrongKind('message', 'a string', message);
+      return Buffer.from(message, 'utf8');
+    case 'json':
+      return Buffer.from(jsonOf(message), 'utf8');
+    case 'v8':
+      mustBeSomething(message);
+      return serialize(message);
+  }
+}
+
+function bytesOf(message: unknown): Uint8Array {
+  if (message instanceof Uint8Array && message.length > 0) return message;
+  if (message instanceof ArrayBuffer || message instanceof SharedArrayBuffer) {
+    return new Uint8Array(message);
+  }
+  return validate.byteView('message', message);
+}
+
+function jsonOf(message: unknown): string {
+  mustBeSomething(message);
+  const text = JSON.stringify(message) as string | undefined;
+  if (text === undefined) throw validate.wrongKind('message', 'something JSON has', message);
+  return text;
+}
+
+/** `receive` says the end of a channel with undefined. */
+function mustBeSomething(message: unknown): void {
+  if (message === undefined) throw validate.wrongKind('message', 'a value', message);
+}
+
+/** The message of bytes that are ours alone. */
+export function decode(codec: Codec, bytes: Buffer): unknown {
+  switch (codec) {
+    case 'bytes':
+      return bytes;
+    case 'utf8':
+      return bytes.toString('utf8');
+    case 'json':
+      return JSON.parse(bytes.toString('utf8')) as unknown;
+    case 'v8':
+      return deserialize(bytes) as unknown;
+  }
+}

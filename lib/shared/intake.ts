@@ -1,0 +1,85 @@
+// Copies of messages for whoever receives: small ones side by side in a pool, long ones by themselves.
+import { misuse } from '../errors.js';
+import type { Endpoint } from './endpoint.js';
+import { ANSWER } from './ring-layout.js';
+
+/** As in Node's own pool a small message keeps its neighbours' memory: not more than this. */
+const POOL = 16 * 1024;
+const SMALL = 1024;
+const NOTHING = Buffer.alloc(0);
+
+export class Intake {
+  /** What was received last. */
+  message: Buffer = NOTHING;
+  readonly #end: Endpoint;
+  #pool = NOTHING;
+  #at = 0;
+
+  constructor(end: Endpoint) {
+    this.#end = end;
+  }
+
+  /** Receives into memory of its own: `message`. Its length, or an answer of the ring. */
+  receive(): number {
+    // Before the lock is taken: whoever allocates may have to wait for the collector.
+    if (this.#at + SMALL > this.#pool.length) this.#renew();
+    const { receiver } = this.#end;
+    const from = this.#at;
+    const length = receiver.receive(this.#pool, from, SMALL);
+    if (length === ANSWER.long) return this.#receiveLong();
+    if (length < 0) return length;
+    this.message = this.#pool.subarray(from, from + length);
+    this.#at = from + ((length + 7) & ~7);
+    return length;
+  }
+
+  /** Receives into a caller's. ERR_MEMMAP_RANGE when it is too long; then it stays. */
+  receiveInto(target: Uint8Array): number {
+    const { receiver } = this.#end;
+    const room = target.length;
+    const length = receiver.receive(target, 0, room);
+    if (length !== ANSWER.long) return length;
+    if (receiver.length > room) throw tooLong(receiver.length, room);
+    const unit = receiver.claim();
+    if (unit < 0) return unit;
+    if (receiver.length > room) {
+      receiver.requeue(unit);
+      throw tooLong(receiver.length, room);
+    }
+    return this.#copy(unit, target);
+  }
+
+  #renew(): void {
+    this.#pool = Buffer.allocUnsafeSlow(POOL);
+    this.#at = 0;
+  }
+
+  #receiveLong(): number {
+    const { receiver } = this.#end;
+    const unit = receiver.claim();
+    if (unit < 0) return unit;
+    let message: Buffer;
+    try {
+      message = Buffer.allocUnsafeSlow(receiver.length);
+    } catch (error) {
+      receiver.requeue(unit);
+      throw error;
+    }
+    const answer = this.#copy(unit, message);
+    this.message = message;
+    return answer;
+  }
+
+  #copy(unit: number, target: Uint8Array): number {
+    const { receiver, ring } = this.#end;
+    const { length, offset } = receiver;
+    target.set(ring.bytes.subarray(offset, offset + length));
+    return receiver.release(unit) ? length : ANSWER.corrupt;
+  }
+}
+
+const tooLong = (length: number, room: number): Error =>
+  misuse('RANGE', `the message has ${String(length)} bytes, the target ${String(room)}`, {
+    argument: 'target',
+    length,
+  });

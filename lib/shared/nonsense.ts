@@ -1,0 +1,7 @@
+// The error of shared memory that makes no sense. Knows no memory.
+import { misuse } from '../errors.js';
+
+export const makesNoSense = (kind: string, what: string): Error =>
+  misuse('CORRUPT', `the ${kind} in this memory makes no sense: ${what}`, {
+    hint: 'something else wrote over it',
+  });
