@@ -194,6 +194,15 @@ test('one who waits for a size gets the object that has the name by then', () =>
     SharedMemory.unlink(name);
   `));
 
+test('waiting for a size ends although the clocks stand still, as a test may make them', () =>
+  shares(`
+    const name = newName('unsized');
+    fs.writeFileSync('/dev/shm/' + name, '');
+    performance.now = () => 0;
+    Date.now = () => 0;
+    assert.throws(() => SharedMemory.open(name, { timeout: 30 }), { code: 'ERR_MEMMAP_BUSY' });
+  `));
+
 test('made, closed and made again at once it is never there already', () =>
   shares(`
     const name = newName('again');

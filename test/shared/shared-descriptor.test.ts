@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { SharedMemory, mapFile, pageSize, registry, reserve } from '../../lib/index.js';
 import { Scratch } from '../helpers/files.js';
 import { kernelSays, memmapSays, refused } from '../helpers/refusals.js';
-import { namesLeft, newName, pathOf, removeNames } from '../helpers/shared.js';
+import { namesLeft, newName, removeNames } from '../helpers/shared.js';
 
 const scratch = new Scratch();
 const files: number[] = [];
@@ -147,20 +147,6 @@ describe('names', () => {
       shm.close();
     },
   );
-});
-
-describe('waiting', () => {
-  it('ends although the clocks stand still', () => {
-    const name = newName();
-    fs.writeFileSync(pathOf(name), '');
-    jest.useFakeTimers();
-    try {
-      const opening = refused(() => SharedMemory.open(name, { timeout: 30 }));
-      expect(opening).toMatchObject(memmapSays('BUSY'));
-    } finally {
-      jest.useRealTimers();
-    }
-  });
 });
 
 describe('create(null)', () => {
