@@ -244,6 +244,37 @@ test('an object whose name is being removed is waited for, and no other one is r
     next.close();
   `));
 
+test('the reaper and the sweep take no name while somebody else is at it', () =>
+  shares(`
+    const { native } = require(join(entry, '..', 'binding.js'));
+    const EXCLUSIVE = 2;
+    const name = newName('held');
+    for (const reaped of [true, false]) {
+      const shm = SharedMemory.create(name, { size: 10, lifetime: 'processes' });
+      const [reaper] = reapersOf(name);
+      const fd = fs.openSync('/dev/shm/' + name, 'r+');
+      assert.equal(native.lockRemoval(fd, EXCLUSIVE), undefined);
+      if (!reaped) {
+        process.kill(reaper, 'SIGKILL');
+        await until(() => reapersOf(name).length === 0, 'the reaper is gone');
+      }
+      shm.close();
+      if (reaped) await until(() => native.presenceOf(fd) === EXCLUSIVE, 'the reaper has found that it was the last');
+      SharedMemory.list();
+      await later(100);
+      assert.ok(there(name));
+      // As whoever has that lock may do: the name is another object's now.
+      fs.unlinkSync('/dev/shm/' + name);
+      const next = SharedMemory.create(name, { size: 20 });
+      fs.closeSync(fd);
+      await until(() => reapersOf(name).length === 0, 'the reaper is gone');
+      SharedMemory.list();
+      assert.equal(fs.statSync('/dev/shm/' + name).size, 20);
+      next.unlink();
+      next.close();
+    }
+  `));
+
 test('a promise of initialize is refused, and nobody hears of it again', () =>
   shares(`
     const vm = require('node:vm');
