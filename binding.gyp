@@ -48,6 +48,7 @@
         "native/survey_calls.cc",
         "native/sync_calls.cc",
         "native/tenants.cc",
+        "native/lodging.cc",
         "native/waiters.cc",
         "native/watches.cc",
         "native/weak.cc",

@@ -187,7 +187,8 @@ export interface Native {
     mailbox: number,
     id: number,
   ): Maybe<number>;
-  cancelSleep(mailbox: number, id: number): Nothing;
+  /** Whether it had been woken; `passesOn`: the next one gets that wake-up. */
+  cancelSleep(mailbox: number, id: number, passesOn: boolean): Maybe<boolean>;
   /** 0 taken, 1 inherited, 2 held by another thread, 3 by this one, 4 the thread holds too many. */
   takeCell(base: number, offset: number, crowded: boolean): Maybe<number>;
   /** 0 left, 1 not held by this thread, 2 somebody else has written over it, 3 left and woke one. */

@@ -38,6 +38,7 @@ struct Held {
   uintptr_t address;
   uintptr_t node;
   const Environment* own;
+  bool safe;  // touching it is no signal, whatever becomes of its file
   // What was between it and the next of ours (or the head) when it was linked: mutexes of others.
   std::vector<Entry> behind;
 };
@@ -61,18 +62,19 @@ std::atomic<uint32_t>& word_at(uintptr_t address) {
 }
 
 // Memory of others, which may be gone.
-bool peek(uintptr_t at, uintptr_t* value) {
+template <typename Value>
+bool peek(uintptr_t at, Value* value) {
   const auto got = sys::copy(value, reinterpret_cast<void*>(at), sizeof *value, true);
   return got.ok() && got.value == sizeof *value;
 }
-void poke(uintptr_t at, uintptr_t value) {
+template <typename Value>
+void poke(uintptr_t at, Value value) {
   static_cast<void>(sys::copy(reinterpret_cast<void*>(at), &value, sizeof value, false).ok());
 }
 
 // The kernel looks when the thread dies, between any two instructions: each of these writes is
 // done before the next.
 void write(uintptr_t at, uintptr_t value) {
-  if (this_thread.careful) return poke(at, value);
   // Packed: a node of musl's is only aligned to 4.
   struct __attribute__((packed)) Slot {
     uintptr_t value;
@@ -80,6 +82,11 @@ void write(uintptr_t at, uintptr_t value) {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   reinterpret_cast<volatile Slot*>(at)->value = value;
   std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+// The same in a cell, which may lie in a file that was cut short.
+void write_in(bool safe, uintptr_t at, uintptr_t value) {
+  if (safe && !this_thread.careful) return write(at, value);
+  poke(at, value);
 }
 
 sys::Status prepare(Thread& thread) {
@@ -122,12 +129,8 @@ void link(Thread& thread, Held cell) {
   write(cell.node - kPrevious, head);
   write(cell.node, first);
   if (node_of(first) != head) {
-    const uintptr_t previous = node_of(first) - kPrevious;
-    if (cell.behind.empty()) {
-      write(previous, cell.node);
-    } else {
-      poke(previous, cell.node);
-    }
+    const bool safe = cell.behind.empty() && thread.held.back().safe;
+    write_in(safe, node_of(first) - kPrevious, cell.node);
   }
   *thread.list.head = cell.node;
   std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -146,7 +149,7 @@ Entry after(const Thread& thread, size_t i) {
 
 struct Before {
   uintptr_t node;
-  bool ours;
+  bool safe;
 };
 
 // What held[i] follows in the list: the head, one of ours, or a mutex of others.
@@ -158,7 +161,7 @@ Before before(const Thread& thread, size_t i) {
       uintptr_t next = 0;
       if (peek(node_of(entry), &next) && node_of(next) == node) return {node_of(entry), false};
     }
-    return {thread.held[i + 1].node, true};
+    return {thread.held[i + 1].node, thread.held[i + 1].safe};
   }
   Entry entry = *thread.list.head;
   if (node_of(entry) == node) return {head_of(thread), true};
@@ -172,31 +175,68 @@ Before before(const Thread& thread, size_t i) {
   return {head_of(thread), true};
 }
 
+// Writes into its neighbours only: it may be another thread's by now.
 void unlink(Thread& thread, size_t i) {
   const Entry next = after(thread, i);
   const Before previous = before(thread, i);
-  if (previous.ours) {
+  if (previous.node == head_of(thread)) {
     write(previous.node, next);
   } else {
-    poke(previous.node, next);
+    write_in(previous.safe, previous.node, next);
   }
-  const bool last = node_of(next) == head_of(thread);
-  const bool next_is_ours = i > 0 && next == thread.held[i - 1].node;
-  if (!last && next_is_ours) write(node_of(next) - kPrevious, previous.node);
-  if (!last && !next_is_ours) poke(node_of(next) - kPrevious, previous.node);
-  Held& cell = thread.held[i];
+  if (node_of(next) != head_of(thread)) {
+    const bool safe = i > 0 && next == thread.held[i - 1].node && thread.held[i - 1].safe;
+    write_in(safe, node_of(next) - kPrevious, previous.node);
+  }
+  const Held& cell = thread.held[i];
   if (i + 1 < thread.held.size()) {
     std::vector<Entry>& behind = thread.held[i + 1].behind;
     behind.insert(behind.end(), cell.behind.begin(), cell.behind.end());
   }
-  write(cell.node, 0);
-  write(cell.node - kPrevious, 0);
   thread.held.erase(thread.held.begin() + static_cast<ptrdiff_t>(i));
+}
+
+// Whether a cell that names this thread is one that it holds, maybe at another address. The number
+// can be that of another PID namespace's thread, or be left in the copy of a file.
+bool holds(const Thread& thread, uintptr_t address) {
+  struct __attribute__((packed)) Links {
+    uintptr_t previous;
+    uintptr_t next;
+    bool operator==(const Links&) const = default;
+  };
+  const uintptr_t mask = sys::page_size() - 1;
+  const uintptr_t node = address - static_cast<uintptr_t>(thread.list.to_word);
+  return std::any_of(thread.held.begin(), thread.held.end(), [&](const Held& cell) {
+    if (cell.address == address) return true;
+    Links there{};
+    Links here{};
+    return ((cell.address ^ address) & mask) == 0 && peek(node - kPrevious, &there) &&
+           peek(cell.node - kPrevious, &here) && there == here;
+  });
+}
+
+// What is left of leaving a cell that is out of the list. `old`: its word, with our number.
+Left let_go(const Thread& thread, uintptr_t address, uint32_t old, bool died) {
+  if (thread.careful) {
+    poke(address + kOwner, uint32_t{0});
+    // Nobody else changes the word now, but for saying that he waits.
+    old = kWaits;
+    poke(address, kDied | kWaits);
+  } else {
+    std::atomic<uint32_t>& word = word_at(address);
+    word_at(address + kOwner).store(0);
+    do {
+      if ((old & kNumber) != thread.number) return Left::kCorrupt;
+    } while (!word.compare_exchange_weak(old, died ? (old & kWaits) | kDied : 0));
+  }
+  if ((old & kWaits) == 0) return Left::kLeft;
+  const auto woken = sys::futex_wake(reinterpret_cast<uint32_t*>(address), 1);
+  return woken.value > 0 ? Left::kWoke : Left::kLeft;
 }
 
 }  // namespace
 
-sys::Result<Taken> take(Environment& own, uintptr_t address, bool crowded) {
+sys::Result<Taken> take(Environment& own, uintptr_t address, Ways ways) {
   Thread& thread = this_thread;
   const sys::Status ready = prepare(thread);
   if (!ready.ok()) return {Taken::kHeld, ready.error, ready.syscall};
@@ -206,17 +246,18 @@ sys::Result<Taken> take(Environment& own, uintptr_t address, bool crowded) {
   const auto pending = reinterpret_cast<uintptr_t>(thread.list.pending);
   uint32_t old = word.load();
   if ((old & kNumber) != 0) {
-    return {(old & kNumber) == thread.number ? Taken::kOwn : Taken::kHeld};
+    const bool is_own = (old & kNumber) == thread.number && holds(thread, address);
+    return {is_own ? Taken::kOwn : Taken::kHeld};
   }
   // From here on, whatever the word says: if it is us, the kernel finds it.
   write(pending, node);
-  const uint32_t waits = crowded ? kWaits : 0;
+  const uint32_t waits = ways.crowded ? kWaits : 0;
   while (!word.compare_exchange_weak(old, thread.number | (old & kWaits) | waits)) {
     if ((old & kNumber) == 0) continue;
     write(pending, 0);
     return {Taken::kHeld};
   }
-  link(thread, {address, node, &own, {}});
+  link(thread, {address, node, &own, ways.safe, {}});
   write(pending, 0);
   const bool lost = word_at(address + kOwner).exchange(thread.number) == kUnrecoverable;
   if (word_at(address + kKind).load() == 0) word_at(address + kKind).store(kRobustShared);
@@ -230,27 +271,25 @@ Left leave(uintptr_t address, bool died) {
   if (i == thread.held.size() || !prepare(thread).ok() || i >= thread.held.size()) {
     return Left::kNotHeld;
   }
-  std::atomic<uint32_t>& word = word_at(address);
+  const uintptr_t node = thread.held[i].node;
   const auto pending = reinterpret_cast<uintptr_t>(thread.list.pending);
-  write(pending, thread.held[i].node);
-  unlink(thread, i);
-  uintptr_t first = 0;
-  if (thread.careful && !peek(address, &first)) {
-    write(pending, 0);
-    return Left::kCorrupt;
+  write(pending, node);
+  uint32_t old = 0;
+  if (thread.careful) {
+    if (!peek(address, &old)) old = 0;
+  } else {
+    old = word_at(address).load();
   }
-  uint32_t old = word.load();
-  if ((old & kNumber) == thread.number) word_at(address + kOwner).store(0);
-  do {
-    if ((old & kNumber) != thread.number) {
-      write(pending, 0);
-      return Left::kCorrupt;
-    }
-  } while (!word.compare_exchange_weak(old, died ? (old & kWaits) | kDied : 0));
-  size_t woken = 0;
-  if ((old & kWaits) != 0) woken = sys::futex_wake(reinterpret_cast<uint32_t*>(address), 1).value;
+  unlink(thread, i);
+  Left left = Left::kCorrupt;
+  if ((old & kNumber) == thread.number) {
+    const bool safe = !thread.careful;
+    write_in(safe, node, 0);
+    write_in(safe, node - kPrevious, 0);
+    left = let_go(thread, address, old, died);
+  }
   write(pending, 0);
-  return woken > 0 ? Left::kWoke : Left::kLeft;
+  return left;
 }
 
 sys::Status sleep(uintptr_t address, uint32_t value, uint64_t nanoseconds) {

@@ -27,9 +27,13 @@ enum class Taken {
   kNoRoom,     // the thread holds as many as the kernel would look after
 };
 
+struct Ways {
+  bool crowded;  // there may be others who sleep, so that letting it go wakes one
+  bool safe;     // touching its memory will be no signal, as long as the environment lives
+};
 // All of these are about the calling thread. `address`: of a cell in memory that can be written,
-// at a multiple of 8. `crowded`: there may be others who sleep, so that letting it go wakes one.
-sys::Result<Taken> take(Environment& own, uintptr_t address, bool crowded);
+// at a multiple of 8.
+sys::Result<Taken> take(Environment& own, uintptr_t address, Ways ways);
 
 enum class Left {
   kLeft,

@@ -23,6 +23,7 @@ constexpr size_t kCellAlignment = 8;
 struct Place {
   Range bytes;
   Outcome outcome;
+  bool safe = false;
   [[nodiscard]] const uint32_t* word() const {
     return reinterpret_cast<const uint32_t*>(bytes.begin);
   }
@@ -36,7 +37,7 @@ Place place_of(Args& args, size_t size, size_t alignment, tenants::Use use) {
       place.bytes.begin % alignment != 0) {
     place.outcome = {Refusal::kArgument, 1};
   } else {
-    place.outcome = tenants::check(args.environment(), place.bytes, use);
+    place.outcome = tenants::check(args.environment(), place.bytes, use, &place.safe);
   }
   return place;
 }
@@ -153,13 +154,13 @@ napi_value sleep_later(Args& args) {
   return added.ok() ? slept(args, now) : to_failure(args.env(), added);
 }
 
-// cancelSleep(mailbox, id)
+// cancelSleep(mailbox, id, passesOn) -> whether it had been woken
 napi_value cancel_sleep(Args& args) {
   Mailbox* mailbox = mailbox_of(args);
   const double id = args.id(1);
+  const bool passes_on = args.boolean(2);
   if (!args.ok()) return args.failure();
-  waiters::cancel(*mailbox, id);
-  return nullptr;
+  return Napi::Boolean::New(args.env(), waiters::cancel(*mailbox, id, passes_on));
 }
 
 // takeCell(base, offset, crowded) -> cells::Taken
@@ -168,7 +169,7 @@ napi_value take_cell(Args& args) {
   const bool crowded = args.boolean(2);
   if (!args.ok()) return args.failure();
   if (!place.outcome.ok()) return to_failure(args.env(), place.outcome);
-  const auto taken = cells::take(args.environment(), place.bytes.begin, crowded);
+  const auto taken = cells::take(args.environment(), place.bytes.begin, {crowded, place.safe});
   if (!taken.ok()) return to_failure(args.env(), Outcome(taken.status()));
   return args.number(static_cast<double>(taken.value));
 }

@@ -25,9 +25,8 @@ int protection_of(const Claim& claim, uintptr_t address) {
 
 Outcome drop(Environment& environment, Range pages) {
   cells::abandon(pages);
-  const Outcome dropped = space::drop(environment, pages);
-  if (dropped.ok()) waiters::evict(pages);
-  return dropped;
+  waiters::evict(pages);
+  return space::drop(environment, pages);
 }
 
 Outcome protect(Environment& environment, Range pages, int protection) {
@@ -41,7 +40,7 @@ void leave(Environment& environment) {
   waiters::leave(environment);
 }
 
-Outcome check(Environment& environment, Range bytes, Use use) {
+Outcome check(Environment& environment, Range bytes, Use use, bool* safe) {
   Claims& claims = Claims::process();
   const auto lock = claims.lock();
   const Claim* claim = claims.of(&environment, bytes);
@@ -51,6 +50,7 @@ Outcome check(Environment& environment, Range bytes, Use use) {
   for (const uintptr_t at : {bytes.begin, bytes.end - 1}) {
     if ((protection_of(*claim, at) & needed) != needed) return {Refusal::kUnreadable, at};
   }
+  *safe = claim->safe || claim->watch != nullptr;
   return {};
 }
 

@@ -10,20 +10,14 @@
 
 namespace memmap::tenants {
 
-inline const Outcome& outcome_of(const Outcome& outcome) { return outcome; }
-template <typename T>
-const Outcome& outcome_of(const space::Answer<T>& answer) {
-  return answer.outcome;
-}
-
-// Makes a call that takes `pages` from where they are. Busy while a cell in them is held; who
-// slept there is told when they have gone.
+// Makes a call that takes `pages` from where they are. Busy while a cell in them is held. Who
+// sleeps there is woken first, and told once they have gone: a wake-up that has come can be passed
+// on only while the word is there.
 template <typename Call>
 auto evict(Range pages, Call call) -> decltype(call()) {
   if (cells::any_in(pages)) return {Outcome(Refusal::kBusy, pages.begin)};
-  auto answer = call();
-  if (outcome_of(answer).ok() || outcome_of(answer).destroyed) waiters::evict(pages);
-  return answer;
+  waiters::evict(pages);
+  return call();
 }
 
 // space::drop: nobody can be asked, so cells are left as if this thread had died.
@@ -34,8 +28,8 @@ Outcome protect(Environment& environment, Range pages, int protection);
 void leave(Environment& environment);
 
 // ok when the 32-bit word, or cell, is shared memory of this environment that can be read, or
-// changed.
+// changed. `safe`: whether touching it is no signal, whatever becomes of its file.
 enum class Use { kRead, kChange };
-Outcome check(Environment& environment, Range bytes, Use use);
+Outcome check(Environment& environment, Range bytes, Use use, bool* safe);
 
 }  // namespace memmap::tenants

@@ -155,9 +155,13 @@ export class Cell {
     }
   }
 
-  /** For those who slept and will not take it: a wake-up may have come that was meant for one who does. */
+  /**
+   * For those who slept and will not take it: a wake-up may have come that was meant for one who
+   * does. Where somebody has taken it meanwhile, that one is to wake the next.
+   */
   giveUp(): void {
-    if (this.#crowded && this.state() !== 'held') wake(this.spot, 1);
+    if (!this.#crowded || this.spot.mapping.state !== 'mapped') return;
+    if (this.expectWaiters() === NOBODY) wake(this.spot, 1);
   }
 
   /** Sleeps until it may be free, at most `ms` and never longer than 100 ms. */

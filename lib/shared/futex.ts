@@ -9,6 +9,7 @@ import { liveOf } from '../memory.js';
 import { whereOf } from '../ranges.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';
+import { notAfterAll, stopWith } from './stops.js';
 
 /** A 32-bit word in a shared mapping. `offset`: bytes in the mapping, a multiple of 4. */
 export interface Spot {
@@ -140,7 +141,7 @@ class Sleeper {
     if (!this.#lieDown()) return;
     sleepers.set(this.#id, this);
     if (this.#stays && awake++ === 0) native.keepLoop(mailbox(), true);
-    signal?.addEventListener('abort', this.#abort, { once: true });
+    if (signal !== undefined) stopWith(signal, this.#abort);
     if (timeout !== undefined && timeout < Infinity) {
       this.#deadline = performance.now() + timeout;
       this.#setTimer();
@@ -167,8 +168,7 @@ class Sleeper {
           this.#setTimer();
           return;
         }
-        this.#cancel();
-        this.#settle('timed-out');
+        this.#settle(this.#wasWoken(false) ? 'ok' : 'timed-out');
       },
       Math.min(Math.ceil(left), LONGEST_TIMER),
     );
@@ -176,17 +176,20 @@ class Sleeper {
   }
 
   readonly #abort = (): void => {
-    this.#cancel();
+    // Nobody may be interested any more: the next one gets what has woken this one.
+    this.#wasWoken(true);
     this.#fail(this.#options.signal?.reason);
   };
 
-  #cancel(): void {
-    if (this.#finish()) native.cancelSleep(mailbox(), this.#id);
+  /** Stops it. A wake-up may have come, and not yet have been told. */
+  #wasWoken(passesOn: boolean): boolean {
+    return this.#finish() && check(native.cancelSleep(mailbox(), this.#id, passesOn));
   }
 
   #finish(): boolean {
+    const { signal } = this.#options;
     clearTimeout(this.#timer);
-    this.#options.signal?.removeEventListener('abort', this.#abort);
+    if (signal !== undefined) notAfterAll(signal, this.#abort);
     if (!sleepers.delete(this.#id)) return false;
     if (this.#stays && --awake === 0) native.keepLoop(mailbox(), false);
     return true;
@@ -194,14 +197,16 @@ class Sleeper {
 
   /** What the addon says of it: woken, the memory has gone, or it is bad. */
   wakeUp(ending: number): void {
-    if (ending === WOKEN) {
+    try {
+      // The page may be there again.
+      if (ending === BAD) {
+        this.#lieDown();
+        return;
+      }
+      // Where it was moved, or replaced by other contents, it may have been woken before that.
+      if (ending === GONE) recordOf(this.#spot);
       this.#finish();
       this.#settle('ok');
-      return;
-    }
-    try {
-      // Moved, or replaced by other contents: the word is still the same to whoever asked.
-      this.#lieDown();
     } catch (error) {
       this.#finish();
       this.#fail(error);
@@ -209,7 +214,8 @@ class Sleeper {
   }
 }
 
-const WOKEN = 0;
+const GONE = 1;
+const BAD = 2;
 
 let lastId = 0;
 /** Each holds its mapping: one that is waited for is not collected. */

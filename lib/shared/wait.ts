@@ -121,8 +121,8 @@ export function wait(
 }
 
 /**
- * `wait` without blocking: one thread of memmap's waits for many words. Rejects with the signal's
- * reason, and with ERR_MEMMAP_UNMAPPED when the mapping is unmapped meanwhile.
+ * `wait` without blocking: one thread of memmap's waits for many words, so that waits for other
+ * words, or for the same one, may end for no reason. Rejects with the signal's reason, and with ERR_MEMMAP_UNMAPPED when the mapping is unmapped meanwhile.
  */
 export async function waitAsync(
   target: Mapping | Words,
@@ -140,8 +140,8 @@ export async function waitAsync(
 }
 
 /**
- * Wakes up to `count` who wait for the word, in any process, those first who have waited longest,
- * and says how many. Where the array is over a SharedArrayBuffer also those who wait there by
+ * Wakes up to `count` who wait for the word, in any process, and says how many: at least as many
+ * waits end, in no particular order. Where the array is over a SharedArrayBuffer also those who wait there by
  * `Atomics.wait`. Source: futex(2).
  */
 export function notify(target: Mapping | Words, index: number, count?: number): number {

@@ -19,7 +19,10 @@ export interface Quest<Found> {
   attempt(): Found | undefined;
   /** Asks for a wake-up: where, and on which value, to sleep. Everything is looked at again after this. */
   rest(): Spot & { readonly value: number };
-  /** Nobody waits any more, and a wake-up may have come meanwhile: the next one should have it. */
+  /**
+   * Nobody waits any more, whatever ended it: lets go what was got on the way. A wake-up may have come meanwhile, and the next one
+   * should have it. What it throws is said instead of what ended the wait.
+   */
   giveUp?(): void;
   /** 'the lock was not free' */
   readonly missed: string;
@@ -48,24 +51,27 @@ export function laterOf(options: LockAsyncOptions | undefined): {
   return { timeout: timeoutOf(given.timeout), signal: validate.signal(given.signal) };
 }
 
-function late(quest: Quest<unknown>, timeout: number): Error {
-  quest.giveUp?.();
-  return misuse('TIMEOUT', `${quest.missed} within ${String(timeout)} ms`);
-}
+const late = (quest: Quest<unknown>, timeout: number): Error =>
+  misuse('TIMEOUT', `${quest.missed} within ${String(timeout)} ms`);
 
 /** Blocks this thread until it is found. */
 export function waitFor<Found>(quest: Quest<Found>, { timeout, spins }: Patience): Found {
   const deadline = performance.now() + timeout;
-  for (let spin = 0; ; spin++) {
-    const found = quest.attempt();
-    if (found !== undefined) return found;
-    if (spin < spins) continue;
-    const left = deadline - performance.now();
-    if (left <= 0) throw late(quest, timeout);
-    const { value, ...spot } = quest.rest();
-    const meanwhile = quest.attempt();
-    if (meanwhile !== undefined) return meanwhile;
-    sleep(spot, value, left);
+  try {
+    for (let spin = 0; ; spin++) {
+      const found = quest.attempt();
+      if (found !== undefined) return found;
+      if (spin < spins) continue;
+      const left = deadline - performance.now();
+      if (left <= 0) throw late(quest, timeout);
+      const { value, ...spot } = quest.rest();
+      const meanwhile = quest.attempt();
+      if (meanwhile !== undefined) return meanwhile;
+      sleep(spot, value, left);
+    }
+  } catch (error) {
+    quest.giveUp?.();
+    throw error;
   }
 }
 
@@ -76,20 +82,20 @@ export async function waitLater<Found>(
 ): Promise<Found> {
   const deadline = performance.now() + timeout;
   signal?.throwIfAborted();
-  for (;;) {
-    const found = quest.attempt();
-    if (found !== undefined) return found;
-    const left = deadline - performance.now();
-    if (left <= 0) throw late(quest, timeout);
-    const { value, ...spot } = quest.rest();
-    const meanwhile = quest.attempt();
-    if (meanwhile !== undefined) return meanwhile;
-    try {
+  try {
+    for (;;) {
+      const found = quest.attempt();
+      if (found !== undefined) return found;
+      const left = deadline - performance.now();
+      if (left <= 0) throw late(quest, timeout);
+      const { value, ...spot } = quest.rest();
+      const meanwhile = quest.attempt();
+      if (meanwhile !== undefined) return meanwhile;
       await sleepLater(spot, value, { timeout: Math.min(left, SLICE_MS), signal });
-    } catch (error) {
-      quest.giveUp?.();
-      throw error;
     }
+  } catch (error) {
+    quest.giveUp?.();
+    throw error;
   }
 }
 

@@ -21,6 +21,9 @@ constexpr long kFutexWaitv = 449;  // 5.16, the same number everywhere
 constexpr uint32_t kSize32 = 2;    // FUTEX_32 of futex_waitv
 constexpr uint64_t kSecond = 1'000'000'000;
 
+constexpr const char* kGetList = "get_robust_list";
+constexpr const char* kSetList = "set_robust_list";
+
 struct FutexWaitv {
   uint64_t value;
   uint64_t address;
@@ -55,19 +58,25 @@ void make_library_register() {
   pthread_mutexattr_destroy(&attributes);
 }
 
-Head* registered() {
+// Null: the thread has none. An error says nothing of that: what there is must stay.
+Result<Head*> registered() {
   Head* head = nullptr;
   size_t size = 0;
-  if (syscall(SYS_get_robust_list, 0, &head, &size) != 0) return nullptr;
-  return size == sizeof(Head) ? head : nullptr;
+  if (syscall(SYS_get_robust_list, 0, &head, &size) != 0) return {nullptr, ENOTSUP, kGetList};
+  if (head != nullptr && size != sizeof(Head)) return {nullptr, ENOTSUP, kGetList};
+  return {head};
 }
 
 // Where the word lies from musl's nodes. Only for threads that no C library has made a list for.
+// Never freed: the kernel reads it when the thread has gone.
 constexpr long kOwnOffset = -28;
-Head* register_own() {
-  thread_local Head own{};
-  own = {reinterpret_cast<uintptr_t>(&own), kOwnOffset, 0};
-  return syscall(SYS_set_robust_list, &own, sizeof own) == 0 ? &own : nullptr;
+Result<Head*> register_own() {
+  auto* own = static_cast<Head*>(malloc(sizeof(Head)));
+  if (own == nullptr) return {nullptr, ENOMEM, kSetList};
+  *own = {reinterpret_cast<uintptr_t>(own), kOwnOffset, 0};
+  if (syscall(SYS_set_robust_list, own, sizeof *own) == 0) return {own};
+  free(own);
+  return {nullptr, ENOTSUP, kSetList};
 }
 
 }  // namespace
@@ -104,14 +113,15 @@ Result<size_t> futex_wait_any(const WaitWord* words, size_t count) {
 
 Result<RobustList> robust_list() {
   static const bool none = denied("robust_list");
-  Head* head = none ? nullptr : registered();
-  if (head == nullptr && !none) {
+  Result<Head*> head{nullptr};
+  if (!none) head = registered();
+  if (!none && head.ok() && head.value == nullptr) {
     make_library_register();
     head = registered();
   }
-  if (head == nullptr) head = register_own();
-  if (head == nullptr) return {{}, ENOTSUP, "set_robust_list"};
-  return {{&head->list, &head->pending, head->futex_offset}};
+  if (head.ok() && head.value == nullptr) head = register_own();
+  if (!head.ok()) return {{}, head.error, head.syscall};
+  return {{&head.value->list, &head.value->pending, head.value->futex_offset}};
 }
 
 uint32_t thread_number() { return static_cast<uint32_t>(syscall(SYS_gettid)); }

@@ -37,7 +37,7 @@ const right = {
   threadStacks: [0], programPath: [0], limits: [],
   traceTable: [],
   sleep: [base, 0, 0, 0], wake: [base, 0, 1], sleepLater: [base, 0, 0, mail, 1],
-  openMailbox: [() => undefined], keepLoop: [mail, false], takeLetters: [mail], cancelSleep: [mail, 1],
+  openMailbox: [() => undefined], keepLoop: [mail, false], takeLetters: [mail], cancelSleep: [mail, 1, true],
   takeCell: [base, 0, false], leaveCell: [base, 0, false], sleepOnCell: [base, 0, 0, 0],
   shmOpen: ['memmap-test-none', false], shmCreate: ['', 0o600], shmPublish: [-1, '', 'x'], shmCanPublish: [],
   shmUnlink: ['memmap-test-none'], shmNames: [], shmStatus: [0, new Float64Array(10)], shmNamed: ['x', new Float64Array(10)],

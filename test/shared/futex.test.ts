@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -136,6 +136,22 @@ describe('sleepLater', () => {
     Atomics.store(words, 300, 1);
     wake(spot, 1);
     expect(await other).toBe('ok');
+  });
+
+  it('a signal that stops many has one listener, as long as it is needed', async () => {
+    const at = (i: number) => ({ mapping: m, offset: 2000 + 4 * i });
+    const stop = new AbortController();
+    const { signal } = stop;
+    const listeners = () => getEventListeners(signal, 'abort').length;
+    const all = Array.from({ length: 50 }, (_, i) => sleepLater(at(i), 0, { signal, timeout: i }));
+    expect(listeners()).toBe(1);
+    expect(new Set(await Promise.all(all))).toEqual(new Set(['timed-out']));
+    expect(listeners()).toBe(0);
+    const again = Array.from({ length: 50 }, (_, i) => sleepLater(at(i), 0, { signal }));
+    const ended = Promise.allSettled(again);
+    stop.abort();
+    expect((await ended).map(({ status }) => status)).toEqual(again.map(() => 'rejected'));
+    expect(listeners()).toBe(0);
   });
 
   it('hands a wake-up on that came too late for one', async () => {
