@@ -88,7 +88,7 @@
       "conditions": [
         ["OS=='linux'", {
           "sources": [
-            "native/sys/linux.cc", "native/sys/linux_shm.cc", "native/sys/linux_signal.cc",
+            "native/sys/linux.cc", "native/sys/linux_reaper.cc", "native/sys/linux_shm.cc", "native/sys/linux_signal.cc",
             "native/sys/linux_survey.cc", "native/sys/linux_sync.cc"
           ],
           "defines": ["_GNU_SOURCE"],

@@ -42,9 +42,10 @@ export const isFailure = (value: unknown): value is Failure =>
 const LIMIT_HINT =
   'the kernel allows a process only so many mappings: sysctl vm.max_map_count; unmap some, or raise it';
 
+/** Of an error and its system call. */
 const HINTS: Readonly<Record<string, string>> = {
-  ENODEV: 'only regular files and some devices can be mapped',
-  EACCES:
+  'ENODEV mmap': 'only regular files and some devices can be mapped',
+  'EACCES mmap':
     'the descriptor must be open for reading, and for writing too if the mapping is shared and writable',
 };
 
@@ -60,7 +61,7 @@ function toError(failure: Failure, details: ErrorDetails): Error {
   switch (failure.refusal) {
     case undefined: {
       const error = new MapError(failure.errno, failure.syscall, details);
-      const hint = details.hint ?? HINTS[error.code];
+      const hint = details.hint ?? HINTS[`${error.code} ${failure.syscall}`];
       if (hint === undefined) return error;
       return new MapError(failure.errno, failure.syscall, { ...details, hint });
     }

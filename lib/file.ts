@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { check, checkLater, native } from './binding.js';
 import { MapError, misuse } from './errors.js';
 import { inside } from './inside.js';
-import type { Origin } from './record.js';
+import type { Descriptor } from './shared/descriptor.js';
 import { int, wrongKind } from './validate.js';
 
 /** A file to map: its path, a file: URL, a descriptor or a FileHandle. */
@@ -40,7 +40,7 @@ export interface OpenFile {
   readonly fd: number;
   readonly path: string | undefined;
   /** Of shared memory: its path is a name. */
-  readonly origin?: Origin | undefined;
+  readonly origin?: Descriptor | undefined;
   /** True when we made it, so that a failure may remove it again. */
   readonly created: boolean;
 }
@@ -68,10 +68,28 @@ function pathOf(file: unknown): string | undefined {
   return undefined;
 }
 
-/** A file that the caller has open. */
-function openedBy(file: unknown): OpenFile {
-  const shared = typeof file === 'object' && file !== null ? inside.sharedFileOf(file) : undefined;
-  return shared ?? { fd: descriptorOf(file), path: undefined, created: false };
+/** An open file, and how it is closed. */
+interface Opened {
+  readonly open: OpenFile;
+  readonly close: () => void;
+}
+
+const leaveOpen = (): void => undefined;
+
+/**
+ * A file that the caller has open. Of shared memory a duplicate: once it is closed its number is that
+ * of any other file, and a thread of the pool, or a getter's caller, would not know. Not of a plain
+ * number: closing a duplicate would take away the locks of POSIX that the process has on the file.
+ */
+function openedBy(file: unknown): Opened {
+  const origin = typeof file === 'object' && file !== null ? inside.sharedFileOf(file) : undefined;
+  if (origin === undefined) {
+    const open = { fd: descriptorOf(file), path: undefined, created: false };
+    return { open, close: leaveOpen };
+  }
+  const own = origin.duplicate();
+  const open = { fd: own.fd, path: origin.name, origin, created: false };
+  return { open, close: () => own.close() };
 }
 
 function descriptorOf(file: unknown): number {
@@ -113,19 +131,17 @@ export function withFilesSync<Result>(
   wanted: readonly ({ readonly file: unknown; readonly writable: boolean } | undefined)[],
   use: (files: readonly (OpenFile | undefined)[]) => Result,
 ): Result {
-  const opened: number[] = [];
+  const opened: Opened[] = [];
   try {
     const files = wanted.map((each) => {
       if (each === undefined) return undefined;
-      const path = pathOf(each.file);
-      if (path === undefined) return openedBy(each.file);
-      const { fd } = openNow(path, { writable: each.writable, create: false });
-      opened.push(fd);
-      return { fd, path, created: false };
+      const one = openedNow(each.file, { writable: each.writable, create: false });
+      opened.push(one);
+      return one.open;
     });
     return use(files);
   } finally {
-    for (const fd of opened) closeSync(fd);
+    for (const { close } of opened) close();
   }
 }
 
@@ -137,22 +153,27 @@ function openNow(path: string, mode: OpenMode): { fd: number; created: boolean }
   }
 }
 
+function openedNow(file: unknown, mode: OpenMode): Opened {
+  const path = pathOf(file);
+  if (path === undefined) return openedBy(file);
+  const opened = openNow(path, mode);
+  return { open: { ...opened, path }, close: () => closeSync(opened.fd) };
+}
+
 /** Runs `use` with the file open. What was opened here is closed again, the mapping stays. */
 export function withFileSync<Result>(
   file: unknown,
   mode: OpenMode,
   use: (open: OpenFile) => Result,
 ): Result {
-  const path = pathOf(file);
-  if (path === undefined) return use(openedBy(file));
-  const opened = openNow(path, mode);
+  const { open, close } = openedNow(file, mode);
   try {
-    return use({ ...opened, path });
+    return use(open);
   } catch (error) {
-    if (opened.created) unlinkSync(path);
+    if (open.created && open.path !== undefined) unlinkSync(open.path);
     throw error;
   } finally {
-    closeSync(opened.fd);
+    close();
   }
 }
 
@@ -163,7 +184,14 @@ export async function withFile<Result>(
   use: (open: OpenFile) => Promise<Result>,
 ): Promise<Result> {
   const path = pathOf(file);
-  if (path === undefined) return use(openedBy(file));
+  if (path === undefined) {
+    const { open, close } = openedBy(file);
+    try {
+      return await use(open);
+    } finally {
+      close();
+    }
+  }
   const { handle, created } = await openPathLater(path, mode);
   try {
     return await use({ fd: handle.fd, path, created });

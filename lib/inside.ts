@@ -1,10 +1,10 @@
 // What the classes let the rest of the package do with them. Filled in by mapping.ts and
 // reservation.ts, so that the verbs below the classes need not import them.
 import type { ArenaSpace } from './reservation/arena-space.js';
-import type { OpenFile } from './file.js';
 import type { Mapping } from './mapping.js';
 import type { MappingRecord } from './record.js';
 import type { Reserve } from './reservation/reserve.js';
+import type { Descriptor } from './shared/descriptor.js';
 
 interface Inside {
   /** The record of a Mapping; undefined for any other object. */
@@ -19,8 +19,8 @@ interface Inside {
   placedIn: (value: object) => Set<Mapping> | undefined;
   /** The free pages of an Arena; undefined for any other object. */
   arenaSpaceOf: (value: object) => ArenaSpace | undefined;
-  /** The open file of a SharedMemory; undefined for any other object. Throws once it is closed. */
-  sharedFileOf: (value: object) => OpenFile | undefined;
+  /** The descriptor of a SharedMemory; undefined for any other object. */
+  sharedFileOf: (value: object) => Descriptor | undefined;
 }
 
 const unfilled = (): never => {

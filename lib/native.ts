@@ -114,8 +114,9 @@ export interface Native {
   shmPublish(fd: number, temporary: string, name: string): Nothing;
   shmCanPublish(): boolean;
   shmUnlink(name: string): Nothing;
+  /** Those that a string can be. */
   shmNames(): Maybe<string[]>;
-  /** Fills in size, inode, device, links, mode, user, group, access. */
+  /** Fills in size, inode, device, links, mode, user, group, access, mark, changed. */
   shmStatus(fd: number, row: Float64Array): Nothing;
   shmNamed(name: string, row: Float64Array): Nothing;
   memoryFile(): Maybe<Handle>;
@@ -128,7 +129,13 @@ export interface Native {
   /** Kind 0 none, 1 shared, 2 exclusive; of the open file, never waits. */
   lockRange(fd: number, kind: number, start: number, length: number): Nothing;
   lockPresence(fd: number, kind: number): Nothing;
-  markAndReap(fd: number, program: string, name: string): Nothing;
+  /** 0: nobody has it open through memmap; 1: somebody has; 2: it is being removed. */
+  presenceOf(fd: number): Maybe<number>;
+  /** Excludes others who remove its name. */
+  lockRemoval(fd: number, kind: number): Nothing;
+  markAndReap(fd: number, program: string, temporary: string, name: string): Nothing;
+  /** Of the reapers that are children of this process; gives how many have not ended. */
+  waitForReapers(): number;
   /** -1 once it is closed. */
   descriptorOf(handle: Handle): Maybe<number>;
   closeDescriptor(handle: Handle): Nothing;

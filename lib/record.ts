@@ -10,16 +10,11 @@ import { misuse } from './errors.js';
 import type { Reservation } from './reservation/reservation.js';
 import type { Reserve } from './reservation/reserve.js';
 import type { Span } from './page.js';
+import type { Descriptor } from './shared/descriptor.js';
 import { type Entry, Registry } from './registry.js';
 
 /** Whether the memory is still the mapping's own. */
 export type MappingState = 'mapped' | 'replaced' | 'unmapped';
-
-/** Where a mapping's file can be opened anew: of shared memory, which may have no path. */
-export interface Origin {
-  /** The very same object, opened anew, for the caller to close; undefined where it cannot be found. */
-  reopen(writable: boolean): { readonly fd: number; close(): void } | undefined;
-}
 
 /** What is mapped: a file's bytes, or none. */
 export interface Contents {
@@ -40,7 +35,7 @@ export interface Contents {
   /** It cannot become shorter: a memfd that is sealed against it. */
   readonly sealed?: boolean;
   /** Of shared memory. */
-  readonly origin?: Origin;
+  readonly origin?: Descriptor;
 }
 
 /** A run of pages with one protection, where a mapping has several. */

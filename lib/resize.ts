@@ -7,8 +7,9 @@ import { mustBeWhole } from './faults.js';
 import { disown, reapLater, withRoom } from './lifetime.js';
 import { type Span, roundUp } from './page.js';
 import { whereOf } from './ranges.js';
-import { type MappingRecord, type Origin, registry } from './record.js';
+import { type MappingRecord, registry } from './record.js';
 import { unmapPages } from './release.js';
+import type { Descriptor } from './shared/descriptor.js';
 
 export function resizeMapping(record: MappingRecord, length: number): void {
   const span = roundUp(record.lead + length, pageSize);
@@ -65,32 +66,33 @@ function makeFileLongEnough(record: MappingRecord, length: number): boolean {
   if (contents.fileInode < 0) return contents.shared;
   const { path, origin } = contents;
   const writable = contents.access === 'read-write';
-  if (origin !== undefined) return sharedLongEnough(record, length, origin.reopen(writable));
-  if (path === undefined) return true;
   try {
+    if (origin !== undefined) return sharedLongEnough(record, length, origin);
+    if (path === undefined) return true;
     return withFileSync(path, { writable, create: false }, (file) =>
       sameFileLongEnough(record, length, file),
     );
   } catch (error) {
     // The name is gone, or no longer ours to open: only the mapping itself can be asked.
     const { syscall } = error as { syscall?: string };
-    if (syscall === 'open') return true;
+    if (syscall === 'open' || syscall === 'shm_open') return true;
     throw error;
   }
 }
 
-function sharedLongEnough(
-  record: MappingRecord,
-  length: number,
-  file: ReturnType<Origin['reopen']>,
-): boolean {
-  // It has lost its name, or was closed: only the mapping itself can be asked.
-  if (file === undefined) return true;
-  const { path } = record.contents;
+function sharedLongEnough(record: MappingRecord, length: number, origin: Descriptor): boolean {
+  const { path, access } = record.contents;
+  const enough = ({ fd }: Descriptor): boolean =>
+    sameFileLongEnough(record, length, { fd, path, created: false });
+  // Asks for no other right than the one it was opened with.
+  if (!origin.closed) return enough(origin);
+  const again = origin.reopen(access === 'read-write');
+  // It has lost its name: only the mapping itself can be asked.
+  if (again === undefined) return true;
   try {
-    return sameFileLongEnough(record, length, { fd: file.fd, path, created: false });
+    return enough(again);
   } finally {
-    file.close();
+    again.close();
   }
 }
 

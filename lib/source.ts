@@ -4,7 +4,8 @@ import { misuse } from './errors.js';
 import { ACCESS_WORDS, type Access } from './flags.js';
 import { type FileLike, type FileStatus, isSealed } from './file.js';
 import { inside } from './inside.js';
-import type { Contents, Origin } from './record.js';
+import type { Contents } from './record.js';
+import type { Descriptor } from './shared/descriptor.js';
 import type { SharedMemory } from './shared/shared-memory.js';
 import { bytes, options, word, wrongKind } from './validate.js';
 
@@ -117,7 +118,7 @@ export function fileContents(
     path: string | undefined;
     offset: number;
     length: number;
-    origin?: Origin | undefined;
+    origin?: Descriptor | undefined;
   },
 ): Contents {
   const contents = {

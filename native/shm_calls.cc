@@ -1,5 +1,6 @@
 // The exports about shared memory: objects by name, memfds and their seals, descriptors, file
 // locks.
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -82,13 +83,26 @@ napi_value shm_open(Args& args) {
   return hold(args, sys::open_shared(name.data, writable));
 }
 
+// A user of it from the start: what sweeps the names of dead creators finds it locked. That there
+// is a byte tells that it was locked once, and is its creator's no more when it is not.
+sys::Result<int> create_temporary(const char* name, mode_t mode) {
+  const auto made = sys::create_shared(name, mode);
+  if (!made.ok() || !sys::can_publish()) return made;
+  sys::Status ready = sys::lock_range(made.value, sys::Lock::kShared, kPresenceByte, 1);
+  if (ready.ok()) ready = sys::resize_file(made.value, 1);
+  if (ready.ok()) return made;
+  (void)sys::unlink_shared(name);
+  sys::close_descriptor(made.value);
+  return {-1, ready.error, ready.syscall};
+}
+
 // shmCreate(name, mode) -> handle; without a name one that shmPublish gives
 napi_value shm_create(Args& args) {
   const Args::Text name = args.text(0);
   const auto mode = static_cast<mode_t>(args.integer(1));
   if (!args.ok()) return args.failure();
   const bool unnamed = name.data[0] == '\0';
-  return hold(args, unnamed ? sys::create_unnamed(mode) : sys::create_shared(name.data, mode));
+  return hold(args, unnamed ? sys::create_unnamed(mode) : create_temporary(name.data, mode));
 }
 
 // shmPublish(fd, temporary, name)
@@ -112,7 +126,19 @@ napi_value shm_unlink(Args& args) {
   return answer(args, sys::unlink_shared(name.data));
 }
 
-// shmNames() -> string[]
+// Null for bytes that are no UTF-8: as a string they would be another name.
+napi_value text_of(napi_env env, const std::string& name) {
+  napi_value text = nullptr;
+  if (napi_create_string_utf8(env, name.data(), name.size(), &text) != napi_ok) return nullptr;
+  // What is wrong becomes three bytes each.
+  std::string again(3 * name.size() + 1, '\0');
+  size_t length = 0;
+  const bool got =
+      napi_get_value_string_utf8(env, text, again.data(), again.size(), &length) == napi_ok;
+  return got && again.compare(0, length, name) == 0 ? text : nullptr;
+}
+
+// shmNames() -> string[]: those that a string can be
 napi_value shm_names(Args& args) {
   std::vector<std::string> names;
   const auto visit = [](void* context, const char* name) {
@@ -121,17 +147,17 @@ napi_value shm_names(Args& args) {
   const sys::Status listed = sys::each_shared(visit, &names);
   if (!listed.ok()) return answer(args, listed);
   napi_value list = nullptr;
-  if (napi_create_array_with_length(args.env(), names.size(), &list) != napi_ok) return nullptr;
-  for (uint32_t i = 0; i < names.size(); ++i) {
-    napi_value text = nullptr;
-    const std::string& name = names[i];
-    const napi_status made = napi_create_string_utf8(args.env(), name.data(), name.size(), &text);
-    if (made != napi_ok || napi_set_element(args.env(), list, i, text) != napi_ok) return nullptr;
+  if (napi_create_array(args.env(), &list) != napi_ok) return nullptr;
+  uint32_t count = 0;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const napi_value text = text_of(args.env(), names[i]);
+    if (text == nullptr) continue;
+    if (napi_set_element(args.env(), list, count++, text) != napi_ok) return nullptr;
   }
   return list;
 }
 
-// Fills in size, inode, device, links, mode, user, group, access.
+// Fills in size, inode, device, links, mode, user, group, access, mark, changed.
 napi_value fill_in(Args& args, const sys::Result<sys::SharedStatus>& found,
                    const Args::Numbers& row) {
   if (!found.ok()) return answer(args, found.status());
@@ -139,7 +165,8 @@ napi_value fill_in(Args& args, const sys::Result<sys::SharedStatus>& found,
   const double values[] = {static_cast<double>(status.size),   static_cast<double>(status.inode),
                            static_cast<double>(status.device), static_cast<double>(status.links),
                            static_cast<double>(status.mode),   static_cast<double>(status.user),
-                           static_cast<double>(status.group),  static_cast<double>(status.access)};
+                           static_cast<double>(status.group),  static_cast<double>(status.access),
+                           static_cast<double>(status.mark),   status.changed};
   constexpr size_t kCount = sizeof values / sizeof *values;
   if (row.count < kCount) return to_failure(args.env(), {Refusal::kArgument, 1});
   std::copy(values, values + kCount, row.data);
@@ -233,13 +260,46 @@ napi_value lock_presence(Args& args) {
   return answer(args, sys::lock_range(fd, lock_kind(kind), kPresenceByte, 1));
 }
 
-// markAndReap(fd, program, name)
+// presenceOf(fd) -> 0 nobody, 1 users, 2 somebody who removes it
+napi_value presence_of(Args& args) {
+  const int fd = args.integer(0);
+  if (!args.ok()) return args.failure();
+  const auto found = sys::lock_on(fd, kPresenceByte);
+  return found.ok() ? args.number(static_cast<int>(found.value)) : answer(args, found.status());
+}
+
+// lockRemoval(fd, kind): of the one who takes its name away
+napi_value lock_removal(Args& args) {
+  const int fd = args.integer(0);
+  const int kind = args.integer(1);
+  if (!args.ok()) return args.failure();
+  return answer(args, sys::lock_range(fd, lock_kind(kind), kRemovalByte, 1));
+}
+
+// Reapers that are children of this process, of all of its threads.
+std::mutex reapers_mutex;
+std::vector<pid_t> reapers;
+
+// markAndReap(fd, program, temporary, name)
 napi_value mark_and_reap(Args& args) {
   const int fd = args.integer(0);
   const Args::Text program = args.text(1);
-  const Args::Text name = args.text(2);
+  const Args::Text temporary = args.text(2);
+  const Args::Text name = args.text(3);
   if (!args.ok()) return args.failure();
-  return answer(args, sys::mark_and_reap(fd, program.data, name.data));
+  const auto started = sys::mark_and_reap(fd, program.data, temporary.data, name.data);
+  if (started.ok() && started.value > 0) {
+    const std::lock_guard<std::mutex> lock(reapers_mutex);
+    reapers.push_back(started.value);
+  }
+  return answer(args, started.status());
+}
+
+// waitForReapers() -> how many have not ended
+napi_value wait_for_reapers(Args& args) {
+  const std::lock_guard<std::mutex> lock(reapers_mutex);
+  std::erase_if(reapers, sys::has_ended);
+  return args.number(static_cast<double>(reapers.size()));
 }
 
 }  // namespace
@@ -262,7 +322,10 @@ void add_shm_to(Napi::Object exports, Environment* own) {
   add<open_of_process>(exports, "openOfProcess", own);
   add<lock_range>(exports, "lockRange", own);
   add<lock_presence>(exports, "lockPresence", own);
+  add<presence_of>(exports, "presenceOf", own);
+  add<lock_removal>(exports, "lockRemoval", own);
   add<mark_and_reap>(exports, "markAndReap", own);
+  add<wait_for_reapers>(exports, "waitForReapers", own);
   add<descriptor_of>(exports, "descriptorOf", own);
   add<close_descriptor>(exports, "closeDescriptor", own);
 }

@@ -343,6 +343,7 @@ const right: Record<string, unknown[]> = {
   protect: ['read'],
   advise: ['normal'],
   resize: [1],
+  lockFile: ['shared'],
   guarded: [() => 0],
   replace: [{ anonymous: 1 }],
 };

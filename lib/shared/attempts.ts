@@ -17,7 +17,7 @@ export class SendAttempt implements Attempt {
   }
 
   try(): number {
-    return this.#end.answer(this.#end.sender.send(this.#bytes, this.#bytes.length));
+    return this.#end.answer(this.#end.sender.send(this.#bytes));
   }
 }
 

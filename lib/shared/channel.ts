@@ -108,7 +108,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
     const bytes = this.#outgoing(message);
     const times = spinOf(options);
     const { end } = this;
-    let answer = end.answer(end.sender.send(bytes, bytes.length));
+    let answer = end.answer(end.sender.send(bytes));
     if (!isSettled(answer)) answer = this.now(new SendAttempt(end, bytes), times);
     this.mustBeOpen(answer);
   }
@@ -117,7 +117,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   trySend(message: Outgoing[Kind]): boolean {
     const bytes = this.#outgoing(message);
     if (!this.#senders.isFree) return false;
-    const answer = this.end.answer(this.end.sender.send(bytes, bytes.length));
+    const answer = this.end.answer(this.end.sender.send(bytes));
     this.mustBeOpen(answer);
     return answer === 0;
   }
@@ -187,7 +187,8 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** `receiveInto` when there is a message now. */
   tryReceiveInto(target: NodeJS.ArrayBufferView): number | undefined {
     this.#begin(ROLE.receives);
-    const length = new ReceiveIntoAttempt(this.end, this.#intake, target).try();
+    const { end } = this;
+    const length = end.answer(this.#intake.receiveInto(validate.byteView('target', target)));
     return length < 0 ? undefined : length;
   }
 

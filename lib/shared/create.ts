@@ -7,7 +7,8 @@ import { sharedPlan } from '../options.js';
 import { Descriptor, isSame, statusOfName } from './descriptor.js';
 import { temporaryName } from './names.js';
 import { openOnce, openShared } from './open.js';
-import { keepTemporary, liveWithUsers, sweepName, sweepNowAndThen } from './presence.js';
+import { sweepName, sweepNowAndThen, waitForRemoval } from './presence.js';
+import { liveWithUsers } from './reaper.js';
 import { SEALS } from './seals.js';
 import type { CreatePlan } from './shared-options.js';
 
@@ -19,8 +20,10 @@ export function createNamed(name: string, plan: CreatePlan): Descriptor {
   sweepNowAndThen();
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     sweepName(name);
-    const file = statusOfName(name) === undefined ? make(name, plan) : undefined;
+    const free = statusOfName(name) === undefined;
+    const file = free ? make(name, plan) : undefined;
     if (file !== undefined) return file;
+    if (!free && waitForRemoval(name)) continue;
     if (plan.exclusive) throw new MapError(errnoOf('EEXIST'), 'shm_open', { path: name });
     const found = openThere(name, plan);
     if (found !== undefined) return found;
@@ -47,24 +50,23 @@ function openThere(name: string, { size, timeout }: CreatePlan): Descriptor | un
   });
 }
 
+/** An object without its name, and the one that it has until then: '' if it has none. */
+function makeUnpublished(name: string, mode: number): { file: Descriptor; temporary: string } {
+  const unnamed = native.shmCreate('', mode);
+  if (!isFailure(unnamed)) return { file: new Descriptor(unnamed, name), temporary: '' };
+  // O_TMPFILE is of Linux 3.11, and needs /proc to give it a name.
+  const temporary = temporaryName();
+  return { file: new Descriptor(native.shmCreate(temporary, mode), name), temporary };
+}
+
 /** undefined: somebody else was quicker. */
 function make(name: string, plan: CreatePlan): Descriptor | undefined {
   if (!native.shmCanPublish()) return makeInPlace(name, plan);
-  const unnamed = native.shmCreate('', plan.mode);
-  // O_TMPFILE is of Linux 3.11, and needs /proc to give it a name.
-  const temporary = isFailure(unnamed) ? temporaryName() : '';
-  const made = isFailure(unnamed) ? native.shmCreate(temporary, plan.mode) : unnamed;
-  const file = new Descriptor(made, name);
+  const { file, temporary } = makeUnpublished(name, plan.mode);
   try {
-    if (temporary !== '') keepTemporary(file);
     fill(file, plan);
-    if (plan.lifetime === 'processes') liveWithUsers(file, name);
+    if (plan.lifetime === 'processes') liveWithUsers(file, temporary, name);
     const published = native.shmPublish(file.fd, temporary, name);
-    if (temporary !== '' && codeOf(published) === 'ENOENT') {
-      // Somebody took it for a dead creator's, before it was kept from that.
-      file.close();
-      return make(name, plan);
-    }
     if (codeOf(published) === 'EEXIST') {
       file.close();
       if (temporary !== '') native.shmUnlink(temporary);
@@ -117,10 +119,21 @@ function makeInPlace(name: string, plan: CreatePlan): Descriptor | undefined {
   return file;
 }
 
+function mustHold(size: number): void {
+  check(native.canHold(size));
+  // 0 or undefined: no limit is known. The kernel kills who goes beyond it.
+  const most = process.constrainedMemory() || Infinity;
+  if (size <= most) return;
+  throw new MapError(errnoOf('ENOMEM'), 'fallocate', {
+    length: size,
+    hint: `this container may have ${String(most)} bytes of memory`,
+  });
+}
+
 /** An object without a name, which cannot become shorter. */
 export function createNameless(plan: CreatePlan): Descriptor {
   // A file system would be full; memory that no file system limits is taken until nothing else runs.
-  if (plan.allocate) check(native.canHold(plan.size));
+  if (plan.allocate) mustHold(plan.size);
   const file = new Descriptor(native.memoryFile(), undefined);
   try {
     fill(file, plan);
@@ -144,9 +157,17 @@ function fill(file: Descriptor, { size, allocate, initialize }: CreatePlan): voi
   } finally {
     mapping.unmap();
   }
-  if (answer instanceof Promise) {
-    throw misuse('ARGUMENT', 'options.initialize must do its work at once; it gave a Promise', {
-      argument: 'options.initialize',
-    });
-  }
+  if (!isThenable(answer)) return;
+  // Its mapping is gone: what becomes of it is told here, and not once more.
+  Promise.resolve(answer).catch(() => undefined);
+  throw misuse('ARGUMENT', 'options.initialize must do its work at once; it gave a Promise', {
+    argument: 'options.initialize',
+  });
 }
+
+/** Also a promise of another realm, which is no instance of Promise. */
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' &&
+  value !== null &&
+  'then' in value &&
+  typeof value.then === 'function';

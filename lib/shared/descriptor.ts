@@ -3,7 +3,6 @@
 import { check, codeOf, native } from '../binding.js';
 import { misuse } from '../errors.js';
 import type { Handle, Maybe } from '../native.js';
-import type { Origin } from '../record.js';
 
 /** What fstat(2) and fcntl(2) tell of shared memory, or lstat(2) of a name. */
 export interface SharedStatus {
@@ -16,14 +15,19 @@ export interface SharedStatus {
   readonly gid: number;
   /** O_RDONLY is 0, O_WRONLY 1, O_RDWR 2. */
   readonly access: number;
+  /** Whether it is an object of lifetime 'processes': 0 no, 1 yes, 2 cannot be known. */
+  readonly mark: number;
+  /** When its status changed, in milliseconds since 1970. */
+  readonly changed: number;
 }
 
 /** Filled in by each call and read at once. */
-const row = new Float64Array(8);
+const row = new Float64Array(10);
 
 function readRow(): SharedStatus {
-  const [size = 0, inode = 0, device = 0, links = 0, mode = 0, uid = 0, gid = 0, access = 0] = row;
-  return { size, inode, device, links, mode, uid, gid, access };
+  const [size = 0, inode = 0, device = 0, links = 0, mode = 0, uid = 0, gid = 0] = row;
+  const [access = 0, mark = 0, changed = 0] = row.subarray(7);
+  return { size, inode, device, links, mode, uid, gid, access, mark, changed };
 }
 
 /** Of whatever has the name now; undefined when nothing has. */
@@ -37,12 +41,18 @@ export function statusOfName(name: string): SharedStatus | undefined {
 export const isSame = (one: SharedStatus, other: SharedStatus): boolean =>
   one.inode === other.inode && one.device === other.device;
 
+/** Kinds of locks, as the addon numbers them. */
+export const SHARED = 1;
+export const EXCLUSIVE = 2;
+
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 
 export const isRegular = ({ mode }: SharedStatus): boolean => (mode & S_IFMT) === S_IFREG;
 
-export class Descriptor implements Origin {
+const MODE_HINT = 'it is opened anew for that, which its mode must allow this user';
+
+export class Descriptor {
   readonly name: string | undefined;
   readonly #handle: Handle;
   #fd: number;
@@ -80,21 +90,34 @@ export class Descriptor implements Origin {
     this.#known = status;
   }
 
+  /** The same open file under another number, which stays when this one is closed. */
+  duplicate(): Descriptor {
+    return new Descriptor(native.duplicate(this.fd), this.name);
+  }
+
+  /** An open file of its own of the very same object; undefined where no way leads there. */
   reopen(writable: boolean): Descriptor | undefined {
+    const { name } = this;
     if (this.#fd >= 0) {
       const answer = native.reopen(this.#fd, writable);
+      const code = codeOf(answer);
+      if (code === 'EACCES') check(answer, { path: name, hint: MODE_HINT });
       // Without /proc there is still the name.
-      const without = ['ENOENT', 'ENOTSUP'].includes(codeOf(answer) ?? '');
-      if (!without) return new Descriptor(answer, this.name);
+      if (code !== 'ENOENT' && code !== 'ENOTSUP') return new Descriptor(answer, name);
     }
-    return this.name === undefined ? undefined : this.#reopenByName(this.name, writable);
+    return name === undefined ? undefined : this.#reopenByName(name, writable);
   }
 
   #reopenByName(name: string, writable: boolean): Descriptor | undefined {
     const answer = native.shmOpen(name, writable);
     if (codeOf(answer) === 'ENOENT') return undefined;
     const opened = new Descriptor(answer, name);
-    if (this.#known !== undefined && isSame(opened.status(), this.#known)) return opened;
+    try {
+      if (this.#known !== undefined && isSame(opened.status(), this.#known)) return opened;
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
     opened.close();
     return undefined;
   }

@@ -9,6 +9,7 @@ import { type Range, whereOf } from '../ranges.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';
 import { Descriptor } from './descriptor.js';
+import { isMarked, joinUsers } from './presence.js';
 import { milliseconds } from './shared-options.js';
 
 /** Who may have a lock at the same time: several 'shared' ones, or one that is 'exclusive'. */
@@ -164,8 +165,9 @@ function openAgain(record: MappingRecord, writable: boolean): Descriptor {
     throw cannot(record, 'it has no file that could be locked', undefined);
   }
   if (origin !== undefined) {
-    const file = origin.reopen(writable);
-    if (file instanceof Descriptor) return file;
+    const again = origin.reopen(writable);
+    if (again !== undefined) return counted(again);
+    if (!origin.closed) throw cannot(record, 'without /proc it cannot be opened anew', undefined);
     throw cannot(record, 'the shared memory was closed, and its name is gone', 'keep it open');
   }
   if (path === undefined) {
@@ -173,6 +175,18 @@ function openAgain(record: MappingRecord, writable: boolean): Descriptor {
     throw cannot(record, 'its file was given by a descriptor, and cannot be found again', hint);
   }
   return openPath(path, record, writable);
+}
+
+/** Who has nothing but a lock of an object of lifetime 'processes' is a user of it too. */
+function counted(file: Descriptor): Descriptor {
+  try {
+    const status = file.status();
+    if (isMarked(status)) joinUsers(file, status);
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
 }
 
 const cannot = (record: MappingRecord, why: string, hint: string | undefined): Error =>

@@ -3,6 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { misuse } from '../errors.js';
 import { wrongKind } from '../validate.js';
 
+const TEMPORARY = '.memmap-';
+const SEMAPHORE = 'sem.';
+
 /** Bytes of a name: NAME_MAX on Linux; on macOS 31 with the slash that is put before it. */
 const LONGEST = process.platform === 'darwin' ? 30 : 255;
 
@@ -17,6 +20,23 @@ export function sharedName(value: unknown): string {
     const expected = "a name (after an optional slash: no '/', no NUL, not '', '.' or '..')";
     throw wrongKind('name', expected, value);
   }
+  if (Buffer.from(name).toString() !== name) {
+    throw wrongKind('name', 'well-formed Unicode: half a surrogate pair is no character', value);
+  }
+  if (name.startsWith(TEMPORARY)) {
+    throw wrongKind(
+      'name',
+      `a name that does not begin with '${TEMPORARY}', as memmap's own do`,
+      value,
+    );
+  }
+  if (name.startsWith(SEMAPHORE)) {
+    throw wrongKind(
+      'name',
+      `a name that does not begin with '${SEMAPHORE}', as C's semaphores do`,
+      value,
+    );
+  }
   const length = Buffer.byteLength(name);
   if (length > LONGEST) {
     throw misuse(
@@ -28,8 +48,6 @@ export function sharedName(value: unknown): string {
   return name;
 }
 
-const TEMPORARY = '.memmap-';
-
 /** Of an object that is not ready yet, where the system has none without a name. */
 export const temporaryName = (): string =>
   `${TEMPORARY}${String(process.pid)}-${randomBytes(9).toString('base64url')}`;
@@ -37,4 +55,4 @@ export const temporaryName = (): string =>
 export const isTemporary = (name: string): boolean => name.startsWith(TEMPORARY);
 
 /** What glibc and musl call a named semaphore. */
-export const isSemaphore = (name: string): boolean => name.startsWith('sem.');
+export const isSemaphore = (name: string): boolean => name.startsWith(SEMAPHORE);

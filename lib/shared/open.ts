@@ -1,28 +1,29 @@
 // Opening shared memory that somebody else has made.
 import { native } from '../binding.js';
 import { MapError, errnoOf, misuse } from '../errors.js';
-import { Descriptor, isRegular, isSame, statusOfName } from './descriptor.js';
-import { pause } from './pause.js';
-import { isMarked, joinUsers, sweepName, sweepNowAndThen } from './presence.js';
+import { Descriptor, type SharedStatus, isRegular, isSame, statusOfName } from './descriptor.js';
+import { Patience } from './pause.js';
+import { joinUsers, sweepName, sweepNowAndThen } from './presence.js';
 import type { OpenPlan, SharedAccess } from './shared-options.js';
 
 const ATTEMPTS = 100;
+const UNMARKED = 0;
 const SLICE_MS = 10;
 
 export function openShared(name: string, { access, timeout }: OpenPlan): Descriptor {
   sweepNowAndThen();
-  const until = performance.now() + timeout;
+  const patience = new Patience(timeout);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     sweepName(name);
     const file = openOnce(name, access);
     if (file === undefined) continue;
     try {
-      waitForSize(file, until);
+      if (waitForSize(file, name, patience)) return file;
     } catch (error) {
       file.close();
       throw error;
     }
-    return file;
+    file.close();
   }
   throw new MapError(errnoOf('ENOENT'), 'shm_open', { path: name });
 }
@@ -33,9 +34,8 @@ export function openOnce(name: string, access: SharedAccess): Descriptor | undef
   try {
     const status = file.status();
     file.remember(status);
-    if (!isMarked(status)) return file;
-    const named = joinUsers(file) ? statusOfName(name) : undefined;
-    if (named !== undefined && isSame(named, status)) return file;
+    const joined = joinUsers(file, status);
+    if (joined && (status.mark === UNMARKED || leadsTo(name, status))) return file;
   } catch (error) {
     file.close();
     throw error;
@@ -44,18 +44,26 @@ export function openOnce(name: string, access: SharedAccess): Descriptor | undef
   return undefined;
 }
 
-/** Whoever makes it in two steps has not done the second one yet, and never will if it died between. */
-function waitForSize(file: Descriptor, until: number): void {
-  while (file.status().size === 0) {
-    const left = until - performance.now();
-    if (left <= 0) {
-      throw misuse('BUSY', 'the shared memory has no size yet', {
-        path: file.name,
-        hint: 'its creator is between shm_open and ftruncate, or died there: the timeout option waits; if nobody is at it, unlink it',
-      });
-    }
-    pause(Math.min(left, SLICE_MS));
+function leadsTo(name: string, status: SharedStatus): boolean {
+  const named = statusOfName(name);
+  return named !== undefined && isSame(named, status);
+}
+
+/**
+ * Whoever makes it in two steps has not done the second one yet, and never will if it died between.
+ * False: the name leads elsewhere by now.
+ */
+function waitForSize(file: Descriptor, name: string, patience: Patience): boolean {
+  for (;;) {
+    const status = file.status();
+    if (status.size > 0) return true;
+    if (!patience.wait(SLICE_MS)) break;
+    if (!leadsTo(name, status)) return false;
   }
+  throw misuse('BUSY', 'the shared memory has no size yet', {
+    path: name,
+    hint: 'its creator is between shm_open and ftruncate, or died there: the timeout option waits; if nobody is at it, unlink it',
+  });
 }
 
 /** Shared memory behind a descriptor that is ours now. */
@@ -64,7 +72,7 @@ export function adopt(file: Descriptor): Descriptor {
     const status = file.status();
     const reason = unfit(status);
     if (reason !== undefined) throw misuse('ARGUMENT', reason, { argument: 'fd' });
-    if (isMarked(status)) joinUsers(file);
+    if (status.mark !== UNMARKED) joinUsers(file, status);
   } catch (error) {
     file.close();
     throw error;

@@ -12,12 +12,10 @@ import {
 } from './ring-layout.js';
 import { RingLock } from './ring-lock.js';
 import type { RingMemory } from './ring-memory.js';
+import { ShortCopy } from './short-copy.js';
 
 const { RESERVED, COMMITTED, CLAIMED, RELEASED, ABANDONED, PADDING } = STATE;
 const { head: HEAD, scan: SCAN, receiveLock: LOCK, rescan: RESCAN, closed: CLOSED } = WORD;
-
-/** Up to here a loop copies faster than a view is made to copy with. */
-const BYTE_BY_BYTE = 24;
 
 /** Longer messages are claimed, and copied without the lock. */
 const INSIDE = 16 * 1024;
@@ -33,7 +31,7 @@ export class RingReceiver {
   thorough = false;
   readonly #ring: RingMemory;
   readonly #words: Int32Array;
-  readonly #bytes: Uint8Array;
+  readonly #copy: ShortCopy;
   readonly #units: number;
   readonly #wrap: number;
   readonly #me: number;
@@ -48,7 +46,7 @@ export class RingReceiver {
   constructor(ring: RingMemory) {
     this.#ring = ring;
     this.#words = ring.words;
-    this.#bytes = ring.bytes;
+    this.#copy = new ShortCopy(ring.words, ring.bytes);
     this.#units = ring.units;
     this.#wrap = 2 * ring.units;
     this.#me = ring.tag | HELD;
@@ -64,13 +62,7 @@ export class RingReceiver {
       this.#leave();
       return ANSWER.long;
     }
-    const from = this.offset;
-    const bytes = this.#bytes;
-    if (length <= BYTE_BY_BYTE) {
-      for (let index = 0; index < length; index++) target[at + index] = bytes[from + index] ?? 0;
-    } else {
-      target.set(bytes.subarray(from, from + length), at);
-    }
+    this.#copy.out(target, at, this);
     const words = this.#words;
     if (this.#at === this.#head) {
       Atomics.store(words, HEAD, this.#next);

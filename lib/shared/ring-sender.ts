@@ -3,12 +3,10 @@ import { ANSWER, BASE, HELD, OVERHEAD, STATE, STATE_SHIFT, UNIT, WORD } from './
 import { RingLock } from './ring-lock.js';
 import type { RingMemory } from './ring-memory.js';
 import type { RingReceiver } from './ring-receiver.js';
+import { ShortCopy } from './short-copy.js';
 
 const { RESERVED, COMMITTED, RELEASED, PADDING } = STATE;
 const { tail: TAIL, head: HEAD, headSeen: HEAD_SEEN, sendLock: LOCK, closed: CLOSED } = WORD;
-
-/** Up to here a loop copies faster than a view is made to copy with. */
-const BYTE_BY_BYTE = 24;
 
 /** Longer messages are reserved, and copied without the lock. */
 const INSIDE = 16 * 1024;
@@ -19,7 +17,7 @@ export class RingSender {
   readonly #ring: RingMemory;
   readonly #receiver: RingReceiver;
   readonly #words: Int32Array;
-  readonly #bytes: Uint8Array;
+  readonly #copy: ShortCopy;
   readonly #units: number;
   readonly #wrap: number;
   readonly #me: number;
@@ -31,19 +29,20 @@ export class RingSender {
     this.#ring = ring;
     this.#receiver = receiver;
     this.#words = ring.words;
-    this.#bytes = ring.bytes;
+    this.#copy = new ShortCopy(ring.words, ring.bytes);
     this.#units = ring.units;
     this.#wrap = 2 * ring.units;
     this.#me = ring.tag | HELD;
     this.#lock = new RingLock(ring, LOCK);
   }
 
-  /** Sends the first `length` bytes of `source`: 0, or an answer. */
-  send(source: Uint8Array, length: number): number {
+  /** Sends `source`: 0, or an answer. */
+  send(source: Uint8Array): number {
+    const { length } = source;
     if (length > INSIDE) return this.#sendLong(source, length);
     const unit = this.#allocate(length);
     if (unit < 0) return unit;
-    this.#copy(source, length, OVERHEAD + (unit + 1) * UNIT);
+    this.#copy.in(source, OVERHEAD + (unit + 1) * UNIT);
     this.#publish(unit, length, COMMITTED << STATE_SHIFT);
     this.#ring.wakeReceivers();
     return 0;
@@ -96,7 +95,7 @@ export class RingSender {
   #sendLong(source: Uint8Array, length: number): number {
     const unit = this.reserve(length);
     if (unit < 0) return unit;
-    this.#copy(source, length, this.offset);
+    this.#copy.in(source, this.offset);
     if (this.#settle(BASE + unit * 2, COMMITTED)) return 0;
     this.#ring.trouble = 'the state of a record that was being sent has changed';
     return ANSWER.corrupt;
@@ -115,15 +114,6 @@ export class RingSender {
 
   get #reserved(): number {
     return (RESERVED << STATE_SHIFT) | this.#ring.tag;
-  }
-
-  #copy(source: Uint8Array, length: number, to: number): void {
-    const bytes = this.#bytes;
-    if (length <= BYTE_BY_BYTE) {
-      for (let index = 0; index < length; index++) bytes[to + index] = source[index] ?? 0;
-    } else {
-      bytes.set(source, to);
-    }
   }
 
   /** Makes what #allocate found a record, and leaves. The store of its state is what counts. */

@@ -1,7 +1,7 @@
 // The SharedMemory class: memory that several processes see, by name, by descriptor, by inheritance.
 import { inspect } from 'node:util';
-import { check, codeOf, native } from '../binding.js';
-import { MapError, errnoOf, misuse } from '../errors.js';
+import { codeOf, native } from '../binding.js';
+import { misuse } from '../errors.js';
 import type { OpenFile } from '../file.js';
 import { inside } from '../inside.js';
 import { mapOpenSync } from '../map.js';
@@ -9,10 +9,10 @@ import type { Mapping } from '../mapping.js';
 import { type SharedMapOptions, sharedPlan } from '../options.js';
 import { int, wrongKind } from '../validate.js';
 import { createNamed, createNameless } from './create.js';
-import { Descriptor, isRegular, isSame, statusOfName } from './descriptor.js';
+import { Descriptor, isRegular } from './descriptor.js';
 import { isSemaphore, isTemporary, sharedName } from './names.js';
 import { adopt, openShared } from './open.js';
-import { isMarked, sweep } from './presence.js';
+import { isMarked, sweep, unlinkName, whatIsThere } from './presence.js';
 import { type Seal, addSeals, sealsOf } from './seals.js';
 import {
   type SharedAccess,
@@ -73,7 +73,7 @@ export class SharedMemory {
   readonly #file: Descriptor;
 
   static {
-    inside.sharedFileOf = (value) => (#file in value ? openOf(value.#file) : undefined);
+    inside.sharedFileOf = (value) => (#file in value ? value.#file : undefined);
     fileOf = (receiver) => {
       const is = typeof receiver === 'object' && receiver !== null && #file in receiver;
       if (!is) throw wrongKind('this', 'a SharedMemory', receiver);
@@ -145,7 +145,7 @@ export class SharedMemory {
   /** Removes a name. Whoever has the memory open or mapped keeps it. ENOENT. Source: shm_unlink(3). */
   static unlink(name: string): void {
     const known = sharedName(name);
-    check(native.shmUnlink(known), { path: known });
+    unlinkName(known);
   }
 
   /**
@@ -156,7 +156,7 @@ export class SharedMemory {
     if (!native.shmCanPublish()) throw notHere('list()');
     const names = sweep().filter((name) => !isSemaphore(name) && !isTemporary(name));
     return names.flatMap((name) => {
-      const status = statusOfName(name);
+      const status = whatIsThere(name);
       if (status === undefined || !isRegular(status)) return [];
       const { size, mode, uid, gid } = status;
       const lifetime = isMarked(status) ? 'processes' : 'kernel';
@@ -230,11 +230,7 @@ export class SharedMemory {
     if (name === undefined) {
       throw misuse('UNSUPPORTED', 'it has no name, and goes when nobody has it open or mapped');
     }
-    const named = statusOfName(name);
-    if (named === undefined || !isSame(named, status)) {
-      throw new MapError(errnoOf('ENOENT'), 'shm_unlink', { path: name });
-    }
-    check(native.shmUnlink(name), { path: name });
+    unlinkName(name, status);
   }
 
   /** Closes it, at the end of a `using` block. */
@@ -246,8 +242,18 @@ export class SharedMemory {
   [inspect.custom](): string {
     if (!(#file in this)) return 'SharedMemory {}';
     const name = this.name === undefined ? 'no name' : `'${this.name}'`;
-    const state = this.closed ? 'closed' : `${String(this.size)} bytes, ${this.access}`;
+    const state = this.closed ? 'closed' : stateOf(this.#file);
     return `SharedMemory { ${name}, ${state} }`;
+  }
+}
+
+/** Its descriptor may have been closed behind our back. */
+function stateOf(file: Descriptor): string {
+  try {
+    const { size, access } = file.status();
+    return `${String(size)} bytes, ${access === O_RDONLY ? 'read' : 'read-write'}`;
+  } catch (error) {
+    return (error as Error).message;
   }
 }
 

@@ -26,7 +26,8 @@ export interface SharedCreateOptions {
   lifetime?: SharedLifetime;
   /**
    * Fills it before anybody can see it. The mapping is unmapped when this returns; what it throws is
-   * thrown by `create`, and nothing is left. Not called for one that was there.
+   * thrown by `create`, and nothing is left. Not called for one that was there when `create` began;
+   * what it filled is thrown away when somebody else was quicker, so it must do nothing else.
    */
   initialize?: (mapping: Mapping) => void;
   /** With `exclusive: false`: as for `open`. */

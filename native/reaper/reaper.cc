@@ -1,4 +1,4 @@
-// memmap-reaper PATH: a process that waits until nobody has an object of shared memory open,
+// memmap-reaper PATH [stay]: a process that waits until nobody has an object of shared memory open,
 // however they went, and removes its name. Descriptor 3 is an open file of its own, with no lock
 // yet; every user's open file has a shared lock on the same byte. Knows the kernel only: no C
 // library, so that one program fits glibc and musl, and takes a few pages.
@@ -31,14 +31,15 @@ void close_all_but_object() {
   for (long fd = kObject + 1; fd < kMost; ++fd) raw::close(fd);
 }
 
-bool lock() {
-  struct flock everybody {};
-  everybody.l_type = F_WRLCK;
-  everybody.l_start = kPresenceByte;
-  everybody.l_len = 1;
+// Waits until nobody else has a lock on that byte.
+bool lock(int64_t byte) {
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_start = byte;
+  whole.l_len = 1;
   long answer = 0;
   do {
-    answer = raw::call(SYS_fcntl, kObject, kSetLockAndWait, raw::number(&everybody));
+    answer = raw::call(SYS_fcntl, kObject, kSetLockAndWait, raw::number(&whole));
   } while (answer == kInterrupted);
   return !raw::failed(answer);
 }
@@ -57,15 +58,16 @@ bool is_still(const char* path) {
 
 // Called with the stack that the kernel made: a count, then the words.
 extern "C" [[noreturn]] __attribute__((used)) void memmap_reaper(const long* stack) {
-  if (stack[0] != 2) leave(2);
+  if (stack[0] < 2) leave(2);
   const char* path = reinterpret_cast<const char*>(stack[2]);
   raw::call(SYS_setsid);
-  const long child = raw::call(SYS_clone, SIGCHLD);
-  // Whoever started it waits for this one only.
+  // Whoever started it waits for the first one only, unless all orphans would be its own.
+  const bool stays = stack[0] > 2;
+  const long child = stays ? 0 : raw::call(SYS_clone, SIGCHLD);
   if (child != 0) leave(raw::failed(child) ? 1 : 0);
   close_all_but_object();
   raw::call(SYS_chdir, raw::number("/"));
-  if (lock() && is_still(path)) raw::unlink(path);
+  if (lock(kPresenceByte) && lock(kRemovalByte) && is_still(path)) raw::unlink(path);
   leave(0);
 }
 

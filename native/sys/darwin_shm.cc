@@ -56,7 +56,7 @@ Result<SharedStatus> shared_status(int fd) {
   const mode_t kind = (found.st_mode & S_IFMT) == 0 ? S_IFREG : 0;
   return {{static_cast<uint64_t>(found.st_size), found.st_ino, static_cast<uint64_t>(found.st_dev),
            1, static_cast<mode_t>(found.st_mode | kind), found.st_uid, found.st_gid,
-           flags & O_ACCMODE}};
+           flags & O_ACCMODE, Mark::kNo, 0}};
 }
 
 Result<SharedStatus> named_status(const char* name) {
@@ -105,6 +105,10 @@ Status lock_range(int fd, Lock kind, uint64_t start, uint64_t length) {
 #endif
 }
 
-Status mark_and_reap(int, const char*, const char*) { return {ENOTSUP, "fcntl"}; }
+Result<Lock> lock_on(int, uint64_t) { return {Lock::kNone, ENOTSUP, "fcntl"}; }
+Result<pid_t> mark_and_reap(int, const char*, const char*, const char*) {
+  return {-1, ENOTSUP, "fcntl"};
+}
+bool has_ended(pid_t) { return true; }
 
 }  // namespace memmap::sys

@@ -1,38 +1,25 @@
 // Shared memory on Linux: files in /dev/shm, which is where shm_open(3) of glibc and musl has them.
+#include "linux_shm.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysinfo.h>
-#include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "denied.h"
-#include "shm.h"
 
 namespace memmap::sys {
 
 namespace {
 
-constexpr char kFolder[] = "/dev/shm/";
 constexpr unsigned kNoExecSeal = 8;  // 6.3
-
-struct Path {
-  char text[sizeof kFolder + NAME_MAX + 1];
-  explicit Path(const char* name) { snprintf(text, sizeof text, "%s%s", kFolder, name); }
-};
-
-// What /proc calls a descriptor.
-struct Link {
-  char text[64];
-  explicit Link(int fd) { snprintf(text, sizeof text, "/proc/self/fd/%d", fd); }
-  Link(pid_t pid, int fd) { snprintf(text, sizeof text, "/proc/%d/fd/%d", pid, fd); }
-};
+constexpr long kTmpfs = 0x01021994;  // TMPFS_MAGIC
 
 Status status(int result, const char* syscall) {
   return result == 0 ? Status{} : Status{errno, syscall};
@@ -43,7 +30,34 @@ Result<int> opened(int fd, const char* syscall) {
   return {-1, errno, syscall};
 }
 
-SharedStatus status_of(const struct stat& found, int access) {
+// By what getxattr(2) gave, and errno.
+Mark mark_of(ssize_t length, const char* value) {
+  constexpr size_t kLength = sizeof kProcesses - 1;
+  if (length >= 0) {
+    const bool is = length == kLength && memcmp(value, kProcesses, kLength) == 0;
+    return is ? Mark::kYes : Mark::kNo;
+  }
+  return errno == ENODATA || errno == ERANGE ? Mark::kNo : Mark::kUnknown;
+}
+
+Mark mark_of(int fd) {
+  struct statfs system {};
+  // Of a file, and not of shared memory.
+  if (fstatfs(fd, &system) != 0 || system.f_type != kTmpfs) return Mark::kNo;
+  if (denied("xattr")) return Mark::kUnknown;
+  char value[sizeof kProcesses];
+  return mark_of(fgetxattr(fd, kMark, value, sizeof value), value);
+}
+
+Mark mark_of(const Path& path) {
+  if (denied("xattr")) return Mark::kUnknown;
+  char value[sizeof kProcesses];
+  return mark_of(lgetxattr(path.text, kMark, value, sizeof value), value);
+}
+
+SharedStatus status_of(const struct stat& found, int access, Mark mark) {
+  const double changed = static_cast<double>(found.st_ctim.tv_sec) * 1e3 +
+                         static_cast<double>(found.st_ctim.tv_nsec) / 1e6;
   return {static_cast<uint64_t>(found.st_size),
           found.st_ino,
           found.st_dev,
@@ -51,7 +65,9 @@ SharedStatus status_of(const struct stat& found, int access) {
           found.st_mode,
           found.st_uid,
           found.st_gid,
-          access};
+          access,
+          mark,
+          changed};
 }
 
 }  // namespace
@@ -74,7 +90,11 @@ Result<int> create_shared(const char* name, mode_t mode) {
 
 Result<int> create_unnamed(mode_t mode) {
   if (denied("tmpfile")) return {-1, EOPNOTSUPP, "shm_open"};
-  return opened(open(kFolder, O_RDWR | O_TMPFILE | O_CLOEXEC, mode), "shm_open");
+  const int fd = open(kFolder, O_RDWR | O_TMPFILE | O_CLOEXEC, mode);
+  // Without /proc nothing could give it a name.
+  if (fd < 0 || access(Link(fd).text, F_OK) == 0) return opened(fd, "shm_open");
+  close(fd);
+  return {-1, EOPNOTSUPP, "shm_open"};
 }
 
 Status publish(int fd, const char* temporary, const char* name) {
@@ -114,13 +134,14 @@ Result<SharedStatus> shared_status(int fd) {
   if (flags < 0) return {{}, errno, "fcntl"};
   // A descriptor of O_PATH can neither be read nor written.
   const int access = (flags & O_PATH) != 0 ? O_WRONLY : flags & O_ACCMODE;
-  return {status_of(found, access)};
+  return {status_of(found, access, S_ISREG(found.st_mode) ? mark_of(fd) : Mark::kNo)};
 }
 
 Result<SharedStatus> named_status(const char* name) {
   struct stat found {};
-  if (lstat(Path(name).text, &found) != 0) return {{}, errno, "lstat"};
-  return {status_of(found, 0)};
+  const Path path(name);
+  if (lstat(path.text, &found) != 0) return {{}, errno, "lstat"};
+  return {status_of(found, 0, S_ISREG(found.st_mode) ? mark_of(path) : Mark::kNo)};
 }
 
 Result<int> memory_file() {
@@ -163,74 +184,29 @@ Result<int> open_of_process(pid_t pid, int fd, bool writable) {
   return opened(found, "open");
 }
 
-Status lock_range(int fd, Lock kind, uint64_t start, uint64_t length) {
+namespace {
+
+struct flock range_of(Lock kind, uint64_t start, uint64_t length) {
   struct flock range {};
   range.l_type = kind == Lock::kNone ? F_UNLCK : kind == Lock::kShared ? F_RDLCK : F_WRLCK;
   range.l_whence = SEEK_SET;
   range.l_start = static_cast<off_t>(start);
   range.l_len = static_cast<off_t>(length);
-  return status(fcntl(fd, F_OFD_SETLK, &range) == 0 ? 0 : -1, "fcntl");
-}
-
-namespace {
-
-// The reaper's own open file: a lock of its own. It must be writable whatever the mode says.
-Result<int> open_for_reaper(int fd) {
-  struct stat found {};
-  if (fstat(fd, &found) != 0) return {-1, errno, "fstat"};
-  if (fchmod(fd, S_IRUSR | S_IWUSR) != 0) return {-1, errno, "fchmod"};
-  const auto own = reopen(fd, true);
-  if (fchmod(fd, (found.st_mode & 07777) | S_ISVTX) == 0) return own;
-  const int error = errno;
-  if (own.ok()) close(own.value);
-  return {-1, error, "fchmod"};
-}
-
-// The process started here starts another one and ends: nobody waits for that one but init.
-Status spawn_reaper(int own, const char* program, const char* name) {
-  constexpr int kGiven = 3;
-  const Path path(name);
-  char word[] = "memmap-reaper";
-  char* const words[] = {word, const_cast<char*>(path.text), nullptr};
-  char* const nothing[] = {nullptr};
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  // dup2 onto itself would leave it to be closed by exec.
-  const int apart = fcntl(own, F_DUPFD_CLOEXEC, kGiven + 1);
-  int error = apart < 0 ? errno : posix_spawn_file_actions_adddup2(&actions, apart, kGiven);
-  sigset_t none;
-  sigset_t all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  pid_t first = -1;
-  if (error == 0) error = posix_spawn(&first, program, &actions, &attributes, words, nothing);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (apart >= 0) close(apart);
-  if (error != 0) return {error, "posix_spawn"};
-  int ended = 0;
-  pid_t waited = 0;
-  do {
-    waited = waitpid(first, &ended, 0);
-  } while (waited < 0 && errno == EINTR);
-  // ECHILD: the program ignores SIGCHLD, or waits for everything.
-  const bool failed = waited == first && !(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
-  return failed ? Status{EAGAIN, "fork"} : Status{};
+  return range;
 }
 
 }  // namespace
 
-Status mark_and_reap(int fd, const char* program, const char* name) {
-  const auto own = open_for_reaper(fd);
-  if (!own.ok()) return own.status();
-  const Status spawned = spawn_reaper(own.value, program, name);
-  close(own.value);
-  return spawned;
+Status lock_range(int fd, Lock kind, uint64_t start, uint64_t length) {
+  struct flock range = range_of(kind, start, length);
+  return status(fcntl(fd, F_OFD_SETLK, &range) == 0 ? 0 : -1, "fcntl");
+}
+
+Result<Lock> lock_on(int fd, uint64_t byte) {
+  struct flock range = range_of(Lock::kExclusive, byte, 1);
+  if (fcntl(fd, F_OFD_GETLK, &range) != 0) return {Lock::kNone, errno, "fcntl"};
+  if (range.l_type == F_UNLCK) return {Lock::kNone};
+  return {range.l_type == F_RDLCK ? Lock::kShared : Lock::kExclusive};
 }
 
 }  // namespace memmap::sys

@@ -18,6 +18,7 @@ Result<int> open_shared(const char* name, bool writable);
 Result<int> create_shared(const char* name, mode_t mode);
 // A new object without a name, for publish().
 Result<int> create_unnamed(mode_t mode);
+// ENOTSUP, too, where it could be made and nothing could give it a name.
 // Gives an object its name, or EEXIST: whoever opens it sees what it holds now. `temporary` is the
 // name it was created with, empty if it has none; that one goes.
 Status publish(int fd, const char* temporary, const char* name);
@@ -28,6 +29,9 @@ Status unlink_shared(const char* name);  // shm_unlink(3)
 using NameVisitor = void (*)(void* context, const char* name);
 Status each_shared(NameVisitor visit, void* context);
 
+// Whether an object is one of lifetime 'processes'.
+enum class Mark { kNo, kYes, kUnknown };
+
 struct SharedStatus {
   uint64_t size;
   uint64_t inode;
@@ -37,6 +41,8 @@ struct SharedStatus {
   uid_t user;
   gid_t group;
   int access;  // O_RDONLY, O_WRONLY or O_RDWR; 0 for a name
+  Mark mark;
+  double changed;  // when, in milliseconds since 1970
 };
 Result<SharedStatus> shared_status(int fd);
 Result<SharedStatus> named_status(const char* name);
@@ -61,10 +67,15 @@ Result<int> open_of_process(pid_t pid, int fd, bool writable);
 // mapping, that was made from the same open(2) is gone. Never waits: EAGAIN.
 enum class Lock { kNone, kShared, kExclusive };
 Status lock_range(int fd, Lock kind, uint64_t start, uint64_t length);
+// The strongest lock that other open files have on the byte.
+Result<Lock> lock_on(int fd, uint64_t byte);
 
-// Marks an object of lifetime 'processes': the sticky bit, which means nothing else for a file.
-// Starts a process that unlinks the name when nobody has the object open any more. Waits until that
-// process stands on its own, which is soon.
-Status mark_and_reap(int fd, const char* program, const char* name);
+// Marks an object of lifetime 'processes', by an extended attribute where it can have one, and
+// starts a process that unlinks `name` when nobody has the object open any more. `temporary` as for
+// publish(). Gives the process that must be waited for, once it has ended; 0 where somebody else
+// does that.
+Result<pid_t> mark_and_reap(int fd, const char* program, const char* temporary, const char* name);
+// Waits for such a process. False: it has not ended.
+bool has_ended(pid_t pid);
 
 }  // namespace memmap::sys

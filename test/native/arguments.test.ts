@@ -40,9 +40,10 @@ const right = {
   openMailbox: [() => undefined], keepLoop: [mail, false], takeLetters: [mail], cancelSleep: [mail, 1, true],
   takeCell: [base, 0, false], leaveCell: [base, 0, false], sleepOnCell: [base, 0, 0, 0],
   shmOpen: ['memmap-test-none', false], shmCreate: ['', 0o600], shmPublish: [-1, '', 'x'], shmCanPublish: [],
-  shmUnlink: ['memmap-test-none'], shmNames: [], shmStatus: [0, new Float64Array(8)], shmNamed: ['x', new Float64Array(8)],
+  shmUnlink: ['memmap-test-none'], shmNames: [], shmStatus: [0, new Float64Array(10)], shmNamed: ['x', new Float64Array(10)],
   memoryFile: [], canHold: [1], seals: [0], addSeals: [-1, 0], duplicate: [-1], reopen: [-1, false],
-  openOfProcess: [1, -1, false], lockRange: [-1, 0, 0, 1], lockPresence: [-1, 0], markAndReap: [-1, 'x', 'x'],
+  openOfProcess: [1, -1, false], lockRange: [-1, 0, 0, 1], lockPresence: [-1, 0], presenceOf: [-1], lockRemoval: [-1, 0],
+  markAndReap: [-1, 'x', '', 'x'], waitForReapers: [],
   descriptorOf: [{}], closeDescriptor: [{}],
   weaken: [{}], strengthen: [0], forget: [0], keep: [{}],
 };

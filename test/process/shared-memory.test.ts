@@ -230,7 +230,7 @@ testRoot(
     const peer = node(
       'const shm = SharedMemory.create(argv[0], { size: 10, mode: 0o400, lifetime: "processes" }); say(fs.statSync("/dev/shm/" + argv[0]).mode & 0o7777); shm.map().write(0, "x"); await ask();',
       [name], { uid: 65534, gid: 65534, cwd: '/' });
-    assert.equal(await peer.next(), String(0o1400));
+    assert.equal(await peer.next(), String(0o400));
     assert.equal(reapersOf(name).length, 1);
     await peer.kill();
     await until(() => !there(name), 'the name is gone');

@@ -37,7 +37,7 @@ function act(peer: Peer, what: string, length: number): number {
   const { sender, receiver } = peer;
   switch (what) {
     case 'send':
-      return sender.send(messageOf(0, 0, length), length);
+      return sender.send(messageOf(0, 0, length));
     case 'receive': {
       const message = receive(peer);
       return typeof message === 'number' ? message : 0;
@@ -120,7 +120,7 @@ describe('a lock that', () => {
   ])('%s is taken over', (_name, word) => {
     const rings = lockedBy(word);
     const peer = rings.join(1);
-    expect(peer.sender.send(messageOf(1, 1, 9), 9)).toBe(0);
+    expect(peer.sender.send(messageOf(1, 1, 9))).toBe(0);
     expect(drain(peer)).toEqual([[...messageOf(1, 1, 9)]]);
     expect(rings.words[WORD.sendLock]).toBe(0);
   });
@@ -128,7 +128,7 @@ describe('a lock that', () => {
   it('a live one holds is waited for, and not for long', () => {
     const rings = lockedBy((1 << 30) | 5);
     const peer = rings.join(1);
-    expect(peer.sender.send(messageOf(1, 1, 9), 9)).toBe(ANSWER.busy);
+    expect(peer.sender.send(messageOf(1, 1, 9))).toBe(ANSWER.busy);
     expect(rings.world.time).toBeLessThan(50);
     peer.receiver.thorough = true;
     expect(peer.receiver.claim()).toBe(ANSWER.busy);

@@ -91,7 +91,7 @@ class Model {
 
   send(peer: Peer, count: number): void {
     const bytes = this.bytes(count);
-    if (!this.accepted(peer.sender.send(Uint8Array.from(bytes), count))) return;
+    if (!this.accepted(peer.sender.send(Uint8Array.from(bytes)))) return;
     this.entries.push({ bytes, state: 'committed', owner: undefined, unit: -1 });
   }
 

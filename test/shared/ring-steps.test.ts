@@ -29,7 +29,7 @@ class Story {
     const message = messageOf(0, 0, length);
     message[0] = name;
     this.maybeSent = name;
-    const answer = sender.send(message, length);
+    const answer = sender.send(message);
     this.maybeSent = undefined;
     if (answer === 0) this.sent.push(name);
     return answer;
