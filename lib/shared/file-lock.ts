@@ -65,6 +65,9 @@ class HeldLock implements FileLock {
   }
 
   unlock(): void {
+    if (!this.held) return;
+    // Not by closing alone: a child that is just being started has the same open file until it runs its program.
+    native.lockRange(this.#file.fd, UNLOCKED, Number(this.fileOffset), this.length);
     this.#file.close();
   }
 
@@ -74,6 +77,7 @@ class HeldLock implements FileLock {
 }
 
 const KINDS: readonly LockKind[] = ['shared', 'exclusive'];
+const UNLOCKED = 0;
 
 interface Plan {
   readonly wait: boolean;

@@ -27,10 +27,15 @@ const path = scratch.file(Buffer.alloc(3 * pageSize));
 const map = (options = {}): Mapping => mapFileSync(path, { access: 'read-write', ...options });
 const taken = kernelSays('EAGAIN', 'fcntl');
 
-afterEach(() => {
+afterEach(async () => {
   for (const lock of locks.splice(0)) lock.unlock();
   for (const mapping of registry.mappings()) mapping.unmap();
-  for (const child of children.splice(0)) child.kill('SIGKILL');
+  for (const child of children.splice(0)) {
+    // Until then its locks are its own.
+    const ended = child.exitCode ?? child.signalCode ?? once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
 });
 afterAll(() => {
   scratch.remove();
@@ -118,6 +123,17 @@ describe('lockFile', () => {
     other.child.kill('SIGKILL');
     await once(other.child, 'exit');
     held(map().lockFile('exclusive'));
+  });
+
+  it('is given back at once, also while children are being started', () => {
+    const [a, b] = [map(), map()];
+    for (let i = 0; i < 20; i++) {
+      const lock = a.lockFile('exclusive');
+      const child = spawn('true');
+      lock.unlock();
+      b.lockFile('exclusive').unlock();
+      child.unref();
+    }
   });
 
   it('waits, until it has it, until it is told not to, until its time is over', async () => {

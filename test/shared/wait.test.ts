@@ -54,7 +54,12 @@ describe('a word', () => {
     const { buffer } = mapping;
     const first = waitAsync(new Int32Array(buffer.buffer, 256, 4), 2, 0);
     const second = waitAsync(new Int32Array(mapping.view(264).buffer, 264, 1), 0, 0);
-    while (notify(mapping, 264, 2) < 2) await turn();
+    let ended = 0;
+    for (const each of [first, second]) void each.then(() => ended++);
+    while (ended < 2) {
+      notify(mapping, 264);
+      await turn();
+    }
     expect(await Promise.all([first, second])).toEqual(['ok', 'ok']);
   });
 
