@@ -214,7 +214,8 @@ napi_value remap(Args& args) {
     return to_failure(args.env(), sys::Status{EINVAL, "mremap"});
   }
   const Range from{request.from, request.from + request.old_length};
-  const Range to{request.to, request.to + request.new_length};
+  // Where the kernel chooses it is nobody's.
+  const Range to = request.to == 0 ? Range{} : Range{request.to, request.to + request.new_length};
   const auto moved = tenants::evict(from, [&] {
     return tenants::evict(to, [&] { return space::remap(args.environment(), request, owners); });
   });

@@ -169,7 +169,7 @@ test('a creator without O_TMPFILE is not disturbed by whoever looks while it fil
 test('SIGTERM to a whole service leaves nothing behind', () =>
   shares(`
     const name = newName('service');
-    const peer = node('process.on("SIGTERM", () => setTimeout(() => process.exit(), 50)); SharedMemory.create(argv[0], { size: 10, lifetime: "processes" }); say("up"); await ask();', [name]);
+    const peer = node('process.on("SIGTERM", () => setTimeout(() => process.exit(), 50)); globalThis.kept = SharedMemory.create(argv[0], { size: 10, lifetime: "processes" }); say("up"); await ask();', [name]);
     assert.equal(await peer.next(), 'up');
     const [reaper] = reapersOf(name);
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGQUIT', 'SIGALRM']) process.kill(reaper, signal);
