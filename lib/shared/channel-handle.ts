@@ -148,18 +148,18 @@ export abstract class ChannelHandle {
   /** @internal The answer, once it is one; in a line with other calls of this handle. */
   protected async later(line: Line, attempt: Attempt, patience: Patience): Promise<number> {
     patience.signal?.throwIfAborted();
-    if (this.#row++ >= IN_A_ROW) {
-      this.#row = 0;
-      await setImmediate();
-      this.end.check();
-    }
-    if (line.isFree) {
+    if (line.isFree && this.#row < IN_A_ROW) {
+      this.#row++;
       const answer = attempt.try();
       if (isSettled(answer)) return answer;
     }
-    this.#row = 0;
     await line.enter(patience);
     try {
+      // In the line: whoever comes meanwhile stays behind us.
+      if (this.#row++ >= IN_A_ROW) {
+        this.#row = 0;
+        await setImmediate(undefined, { ref: patience.ref });
+      }
       return await this.waiting.later(attempt, patience);
     } finally {
       line.leave();

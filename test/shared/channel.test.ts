@@ -222,6 +222,14 @@ describe('waiting', () => {
     expect(channel.trySend(message)).toBe(true);
   });
 
+  it('keeps the order of more calls than are served in a row', async () => {
+    const channel = make(64 * KIB);
+    const numbers = Array.from({ length: 1_000 }, (_, index) => index);
+    await Promise.all(numbers.map((number) => channel.send(Buffer.from(String(number)))));
+    const got = await Promise.all(numbers.map(() => channel.receive()));
+    expect(got.map(Number)).toEqual(numbers);
+  });
+
   it('lets the rest of the program have its turns', async () => {
     const channel = make();
     let turns = 0;
