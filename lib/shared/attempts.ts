@@ -4,19 +4,26 @@ import * as validate from '../validate.js';
 import type { Endpoint } from './endpoint.js';
 import type { Intake } from './intake.js';
 import { ANSWER, WORD } from './ring-layout.js';
+import { lengthOf } from './true-bytes.js';
 import type { Attempt } from './waiting.js';
 
 export class SendAttempt implements Attempt {
   readonly side = 'space';
   readonly #end: Endpoint;
   readonly #bytes: Uint8Array;
+  readonly #length: number;
 
   constructor(end: Endpoint, bytes: Uint8Array) {
     this.#end = end;
     this.#bytes = bytes;
+    this.#length = lengthOf(bytes);
   }
 
   try(): number {
+    // Transferred, or its memory has shrunk, while it waited.
+    if (lengthOf(this.#bytes) !== this.#length) {
+      throw validate.wrongKind('message', 'still there when its turn comes', this.#bytes);
+    }
     return this.#end.answer(this.#end.sender.send(this.#bytes));
   }
 }

@@ -26,6 +26,7 @@ import { Line } from './line.js';
 import { MessageDraft, MessagePeek } from './messages.js';
 import { ROLE } from './participants.js';
 import { SharedMemory } from './shared-memory.js';
+import { lengthOf } from './true-bytes.js';
 import { type ChannelSpinOptions, type ChannelWaitOptions, spinOf } from './waiting-options.js';
 import { isSettled } from './waiting.js';
 
@@ -261,7 +262,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   #outgoing(message: unknown): Uint8Array {
     this.#begin(ROLE.sends);
     const bytes = encode(this.#codec, message);
-    this.#fitting('message', bytes.length);
+    this.#fitting('message', lengthOf(bytes));
     return bytes;
   }
 

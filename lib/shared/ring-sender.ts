@@ -4,6 +4,7 @@ import { RingLock } from './ring-lock.js';
 import type { RingMemory } from './ring-memory.js';
 import type { RingReceiver } from './ring-receiver.js';
 import { ShortCopy } from './short-copy.js';
+import { lengthOf } from './true-bytes.js';
 
 const { RESERVED, COMMITTED, RELEASED, PADDING } = STATE;
 const { tail: TAIL, head: HEAD, headSeen: HEAD_SEEN, sendLock: LOCK, closed: CLOSED } = WORD;
@@ -36,13 +37,13 @@ export class RingSender {
     this.#lock = new RingLock(ring, LOCK);
   }
 
-  /** Sends `source`: 0, or an answer. */
+  /** Sends `source`, which does not grow (see `fixed`): 0, or an answer. */
   send(source: Uint8Array): number {
-    const { length } = source;
+    const length = lengthOf(source);
     if (length > INSIDE) return this.#sendLong(source, length);
     const unit = this.#allocate(length);
     if (unit < 0) return unit;
-    this.#copy.in(source, OVERHEAD + (unit + 1) * UNIT);
+    this.#copy.in(source, length, OVERHEAD + (unit + 1) * UNIT);
     this.#publish(unit, length, COMMITTED << STATE_SHIFT);
     this.#ring.wakeReceivers();
     return 0;
@@ -95,7 +96,7 @@ export class RingSender {
   #sendLong(source: Uint8Array, length: number): number {
     const unit = this.reserve(length);
     if (unit < 0) return unit;
-    this.#copy.in(source, this.offset);
+    this.#copy.in(source, length, this.offset);
     if (this.#settle(BASE + unit * 2, COMMITTED)) return 0;
     this.#ring.trouble = 'the state of a record that was being sent has changed';
     return ANSWER.corrupt;
