@@ -1,4 +1,5 @@
 // The Channel class: checks its arguments and its state, then delegates to the ring.
+import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import type { Mapping } from '../mapping.js';
 import { misuse } from '../errors.js';
@@ -124,8 +125,8 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   }
 
   /**
-   * Resolves when so many bytes are free, half of the channel by default: what to wait for when `trySend` has said false. Others may have
-   * filled it again by then.
+   * Resolves when a message of so many bytes fits, of half of the channel by default: what to wait for when `trySend` has said false.
+   * Others may have filled it again by then.
    */
   async drained(bytes?: number, options?: ChannelWaitOptions): Promise<void> {
     this.end.check();
@@ -135,7 +136,10 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
         ? Math.floor(most / 2)
         : this.#fitting('bytes', validate.bytes('bytes', bytes));
     const attempt = new DrainAttempt(this.end, wanted);
-    this.mustBeOpen(await this.waiting.later(attempt, this.patience(options)));
+    const patience = this.patience(options);
+    this.mustBeOpen(await this.waiting.later(attempt, patience));
+    // Who asks `trySend` again and hears false all the same, because of others, must not keep the loop from its turns.
+    await setImmediate(undefined, { ref: patience.ref });
   }
 
   /** The next message; waits for one. Undefined: the channel was closed, and everything has been received. */

@@ -49,6 +49,14 @@ export class RingSender {
     return 0;
   }
 
+  /** Whether a message of `length` bytes would be sent: 0, or an answer. The rest of the lap is left out where it is in the way. */
+  probe(length: number): number {
+    const unit = this.#allocate(length);
+    if (unit < 0) return unit;
+    this.#lock.leave();
+    return 0;
+  }
+
   /** Takes room for `length` bytes, to be written at `offset`: its unit, or an answer. */
   reserve(length: number): number {
     const unit = this.#allocate(length);
