@@ -7,6 +7,7 @@ import { type ChannelStats, statsOf } from './channel-stats.js';
 import { Endpoint } from './endpoint.js';
 import type { Line, Patience } from './line.js';
 import { ANSWER, UNIT, WORD } from './ring-layout.js';
+import { LOCK_PATIENCE } from './ring-memory.js';
 import type { SharedMemory } from './shared-memory.js';
 import { type Spin, patienceOf } from './waiting-options.js';
 import { type Attempt, Waiting, isSettled } from './waiting.js';
@@ -138,11 +139,19 @@ export abstract class ChannelHandle {
 
   /** @internal The answer, once it is one; blocks meanwhile. */
   protected now(attempt: Attempt, times: Spin): number {
-    for (let look = 0; look < LOOKS; look++) {
-      const answer = attempt.try();
-      if (isSettled(answer)) return answer;
+    const { ring } = this.end;
+    ring.patience = Math.min(LOCK_PATIENCE, times.timeout);
+    try {
+      for (let look = 0; look < LOOKS; look++) {
+        const answer = attempt.try();
+        if (isSettled(answer)) return answer;
+        // It has waited for a lock: somebody must look at the clock.
+        if (answer === ANSWER.busy) break;
+      }
+      return this.waiting.now(attempt, times);
+    } finally {
+      ring.patience = LOCK_PATIENCE;
     }
-    return this.waiting.now(attempt, times);
   }
 
   /** @internal The answer, once it is one; in a line with other calls of this handle. */

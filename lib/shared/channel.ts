@@ -26,6 +26,8 @@ import { Intake } from './intake.js';
 import { Line } from './line.js';
 import { MessageDraft, MessagePeek } from './messages.js';
 import { ROLE } from './participants.js';
+import { ANSWER } from './ring-layout.js';
+import { LOCK_PATIENCE } from './ring-memory.js';
 import { SharedMemory } from './shared-memory.js';
 import { lengthOf } from './true-bytes.js';
 import { type ChannelSpinOptions, type ChannelWaitOptions, spinOf } from './waiting-options.js';
@@ -110,7 +112,8 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
     const bytes = this.#outgoing(message);
     const times = spinOf(options);
     const { end } = this;
-    let answer = end.answer(end.sender.send(bytes));
+    let answer: number = ANSWER.wait;
+    if (times.timeout >= LOCK_PATIENCE) answer = end.answer(end.sender.send(bytes));
     if (!isSettled(answer)) answer = this.now(new SendAttempt(end, bytes), times);
     this.mustBeOpen(answer);
   }

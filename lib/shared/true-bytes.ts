@@ -3,24 +3,24 @@
 
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
 
-/** The getter of a property as a function; undefined where the object has none. */
-function getterOf<Owner, Value>(owner: object, name: string | symbol): (of: Owner) => Value {
-  const get = Object.getOwnPropertyDescriptor(owner, name)?.get;
-  if (get === undefined) throw new Error(`no getter for ${String(name)}`);
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- bound to whatever is asked
-  return Function.prototype.call.bind(get) as (of: Owner) => Value;
+/** The getter of a property, as a function of whatever is asked. */
+function getterOf(owner: object, name: string | symbol): unknown {
+  const property = Object.getOwnPropertyDescriptor(owner, name);
+  if (property?.get === undefined) throw new Error(`no getter for ${String(name)}`);
+  return Function.prototype.call.bind(property.get);
 }
 
 /** Bytes of an array; 0 once it was detached or its memory has shrunk. TypeError for a Proxy. */
-export const lengthOf = getterOf<Uint8Array, number>(typedArray, 'length');
-export const bufferOf = getterOf<Uint8Array, ArrayBufferLike>(typedArray, 'buffer');
-export const offsetOf = getterOf<Uint8Array, number>(typedArray, 'byteOffset');
+export const lengthOf = getterOf(typedArray, 'length') as (of: Uint8Array) => number;
+export const bufferOf = getterOf(typedArray, 'buffer') as (of: Uint8Array) => ArrayBufferLike;
+export const offsetOf = getterOf(typedArray, 'byteOffset') as (of: Uint8Array) => number;
 
 /** 'Uint8Array' for a Buffer too; undefined for what is no typed array, a Proxy of one for example. */
-const kindOf = getterOf<unknown, string | undefined>(typedArray, Symbol.toStringTag);
+const kindOf = getterOf(typedArray, Symbol.toStringTag) as (of: unknown) => string | undefined;
 
-const isResizable = getterOf<ArrayBufferLike, boolean>(ArrayBuffer.prototype, 'resizable');
-const isGrowable = getterOf<ArrayBufferLike, boolean>(SharedArrayBuffer.prototype, 'growable');
+type Question = (of: ArrayBufferLike) => boolean;
+const isResizable = getterOf(ArrayBuffer.prototype, 'resizable') as Question;
+const isGrowable = getterOf(SharedArrayBuffer.prototype, 'growable') as Question;
 
 /** `target.set(source, at)`. */
 export const setBytes = Function.prototype.call.bind(
