@@ -44,7 +44,7 @@ export class RingSender {
     const unit = this.#allocate(length);
     if (unit < 0) return unit;
     this.#copy.in(source, length, OVERHEAD + (unit + 1) * UNIT);
-    this.#publish(unit, length, COMMITTED << STATE_SHIFT);
+    if (!this.#publish(unit, length, COMMITTED << STATE_SHIFT)) return ANSWER.closed;
     this.#ring.wakeReceivers();
     return 0;
   }
@@ -62,8 +62,7 @@ export class RingSender {
     const unit = this.#allocate(length);
     if (unit < 0) return unit;
     this.offset = OVERHEAD + (unit + 1) * UNIT;
-    this.#publish(unit, length, this.#reserved);
-    return unit;
+    return this.#publish(unit, length, this.#reserved) ? unit : ANSWER.closed;
   }
 
   /**
@@ -125,15 +124,24 @@ export class RingSender {
     return (RESERVED << STATE_SHIFT) | this.#ring.tag;
   }
 
-  /** Makes what #allocate found a record, and leaves. The store of its state is what counts. */
-  #publish(unit: number, length: number, state: number): void {
+  /**
+   * Makes what #allocate found a record, and leaves. The store of its state is what counts. False: while we were stopped somebody
+   * has closed the channel, and waited for us in vain; those who receive may have heard that nothing comes any more. Stopped between
+   * this look and the store it still sends a message that nobody waits for.
+   */
+  #publish(unit: number, length: number, state: number): boolean {
     const words = this.#words;
+    if (Atomics.load(words, CLOSED) !== 0) {
+      this.#lock.leave();
+      return false;
+    }
     const word = BASE + unit * 2;
     words[word + 1] = length;
     words[this.#wordOf(this.#next)] = 0;
     Atomics.store(words, word, state);
     words[TAIL] = this.#next;
     this.#lock.leave();
+    return true;
   }
 
   /** The first of enough free units side by side, with the lock held; or an answer, without it. */
