@@ -3,20 +3,26 @@
 import * as validate from '../validate.js';
 import type { Endpoint } from './endpoint.js';
 import type { Intake } from './intake.js';
-import { ANSWER, WORD } from './ring-layout.js';
+import { lengthOf } from './true-bytes.js';
 import type { Attempt } from './waiting.js';
 
 export class SendAttempt implements Attempt {
   readonly side = 'space';
   readonly #end: Endpoint;
   readonly #bytes: Uint8Array;
+  readonly #length: number;
 
   constructor(end: Endpoint, bytes: Uint8Array) {
     this.#end = end;
     this.#bytes = bytes;
+    this.#length = lengthOf(bytes);
   }
 
   try(): number {
+    // Transferred, or its memory has shrunk, while it waited.
+    if (lengthOf(this.#bytes) !== this.#length) {
+      throw validate.wrongKind('message', 'still there when its turn comes', this.#bytes);
+    }
     return this.#end.answer(this.#end.sender.send(this.#bytes));
   }
 }
@@ -39,7 +45,7 @@ export class ReserveAttempt implements Attempt {
   }
 }
 
-/** Until so many bytes are free. */
+/** Until a message of so many bytes fits, side by side. */
 export class DrainAttempt implements Attempt {
   readonly side = 'space';
   readonly #end: Endpoint;
@@ -51,10 +57,7 @@ export class DrainAttempt implements Attempt {
   }
 
   try(): number {
-    const { ring, receiver, words } = this.#end;
-    if (Atomics.load(words, WORD.closed) !== 0) return this.#end.answer(ANSWER.closed);
-    if (ring.free < this.#bytes && receiver.isLitter()) receiver.sweep(0);
-    return this.#end.answer(ring.free >= this.#bytes ? 0 : ANSWER.wait);
+    return this.#end.answer(this.#end.sender.probe(this.#bytes));
   }
 }
 

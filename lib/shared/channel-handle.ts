@@ -7,6 +7,7 @@ import { type ChannelStats, statsOf } from './channel-stats.js';
 import { Endpoint } from './endpoint.js';
 import type { Line, Patience } from './line.js';
 import { ANSWER, UNIT, WORD } from './ring-layout.js';
+import { LOCK_PATIENCE } from './ring-memory.js';
 import type { SharedMemory } from './shared-memory.js';
 import { type Spin, patienceOf } from './waiting-options.js';
 import { type Attempt, Waiting, isSettled } from './waiting.js';
@@ -138,28 +139,36 @@ export abstract class ChannelHandle {
 
   /** @internal The answer, once it is one; blocks meanwhile. */
   protected now(attempt: Attempt, times: Spin): number {
-    for (let look = 0; look < LOOKS; look++) {
-      const answer = attempt.try();
-      if (isSettled(answer)) return answer;
+    const { ring } = this.end;
+    ring.patience = Math.min(LOCK_PATIENCE, times.timeout);
+    try {
+      for (let look = 0; look < LOOKS; look++) {
+        const answer = attempt.try();
+        if (isSettled(answer)) return answer;
+        // It has waited for a lock: somebody must look at the clock.
+        if (answer === ANSWER.busy) break;
+      }
+      return this.waiting.now(attempt, times);
+    } finally {
+      ring.patience = LOCK_PATIENCE;
     }
-    return this.waiting.now(attempt, times);
   }
 
   /** @internal The answer, once it is one; in a line with other calls of this handle. */
   protected async later(line: Line, attempt: Attempt, patience: Patience): Promise<number> {
     patience.signal?.throwIfAborted();
-    if (this.#row++ >= IN_A_ROW) {
-      this.#row = 0;
-      await setImmediate();
-      this.end.check();
-    }
-    if (line.isFree) {
+    if (line.isFree && this.#row < IN_A_ROW) {
+      this.#row++;
       const answer = attempt.try();
       if (isSettled(answer)) return answer;
     }
-    this.#row = 0;
     await line.enter(patience);
     try {
+      // In the line: whoever comes meanwhile stays behind us.
+      if (this.#row++ >= IN_A_ROW) {
+        this.#row = 0;
+        await setImmediate(undefined, { ref: patience.ref });
+      }
       return await this.waiting.later(attempt, patience);
     } finally {
       line.leave();

@@ -1,4 +1,5 @@
 // The Channel class: checks its arguments and its state, then delegates to the ring.
+import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import type { Mapping } from '../mapping.js';
 import { misuse } from '../errors.js';
@@ -25,7 +26,10 @@ import { Intake } from './intake.js';
 import { Line } from './line.js';
 import { MessageDraft, MessagePeek } from './messages.js';
 import { ROLE } from './participants.js';
+import { ANSWER } from './ring-layout.js';
+import { LOCK_PATIENCE } from './ring-memory.js';
 import { SharedMemory } from './shared-memory.js';
+import { lengthOf } from './true-bytes.js';
 import { type ChannelSpinOptions, type ChannelWaitOptions, spinOf } from './waiting-options.js';
 import { isSettled } from './waiting.js';
 
@@ -108,7 +112,8 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
     const bytes = this.#outgoing(message);
     const times = spinOf(options);
     const { end } = this;
-    let answer = end.answer(end.sender.send(bytes));
+    let answer: number = ANSWER.wait;
+    if (times.timeout >= LOCK_PATIENCE) answer = end.answer(end.sender.send(bytes));
     if (!isSettled(answer)) answer = this.now(new SendAttempt(end, bytes), times);
     this.mustBeOpen(answer);
   }
@@ -123,8 +128,8 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   }
 
   /**
-   * Resolves when so many bytes are free, half of the channel by default: what to wait for when `trySend` has said false. Others may have
-   * filled it again by then.
+   * Resolves when a message of so many bytes fits, of half of the channel by default: what to wait for when `trySend` has said false.
+   * Others may have filled it again by then.
    */
   async drained(bytes?: number, options?: ChannelWaitOptions): Promise<void> {
     this.end.check();
@@ -134,7 +139,10 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
         ? Math.floor(most / 2)
         : this.#fitting('bytes', validate.bytes('bytes', bytes));
     const attempt = new DrainAttempt(this.end, wanted);
-    this.mustBeOpen(await this.waiting.later(attempt, this.patience(options)));
+    const patience = this.patience(options);
+    this.mustBeOpen(await this.waiting.later(attempt, patience));
+    // Who asks `trySend` again and hears false all the same, because of others, must not keep the loop from its turns.
+    await setImmediate(undefined, { ref: patience.ref });
   }
 
   /** The next message; waits for one. Undefined: the channel was closed, and everything has been received. */
@@ -261,7 +269,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   #outgoing(message: unknown): Uint8Array {
     this.#begin(ROLE.sends);
     const bytes = encode(this.#codec, message);
-    this.#fitting('message', bytes.length);
+    this.#fitting('message', lengthOf(bytes));
     return bytes;
   }
 

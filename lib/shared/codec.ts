@@ -1,6 +1,7 @@
 // How messages become bytes and bytes messages. Decodes private copies only: nobody else can change them meanwhile.
 import { deserialize, serialize } from 'node:v8';
 import * as validate from '../validate.js';
+import { fixed, isBytes, lengthOf } from './true-bytes.js';
 
 /**
  * How a channel writes its messages. 'bytes': as they are. 'utf8': strings. 'json': whatever `JSON.stringify` takes. 'v8': what
@@ -55,11 +56,11 @@ export function encode(codec: Codec, message: unknown): Uint8Array {
 }
 
 function bytesOf(message: unknown): Uint8Array {
-  if (message instanceof Uint8Array && message.length > 0) return message;
+  if (isBytes(message) && lengthOf(message) > 0) return fixed(message);
   if (message instanceof ArrayBuffer || message instanceof SharedArrayBuffer) {
-    return new Uint8Array(message);
+    return fixed(new Uint8Array(message));
   }
-  return validate.byteView('message', message);
+  return fixed(validate.byteView('message', message));
 }
 
 function jsonOf(message: unknown): string {

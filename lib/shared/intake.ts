@@ -2,6 +2,7 @@
 import { misuse } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
 import { ANSWER } from './ring-layout.js';
+import { lengthOf, setBytes } from './true-bytes.js';
 
 /** As in Node's own pool a small message keeps its neighbours' memory: not more than this. */
 const POOL = 16 * 1024;
@@ -36,7 +37,7 @@ export class Intake {
   /** Receives into a caller's. ERR_MEMMAP_RANGE when it is too long; then it stays. */
   receiveInto(target: Uint8Array): number {
     const { receiver } = this.#end;
-    const room = target.length;
+    const room = lengthOf(target);
     const length = receiver.receive(target, 0, room);
     if (length !== ANSWER.long) return length;
     if (receiver.length > room) throw tooLong(receiver.length, room);
@@ -73,7 +74,7 @@ export class Intake {
   #copy(unit: number, target: Uint8Array): number {
     const { receiver, ring } = this.#end;
     const { length, offset } = receiver;
-    target.set(ring.bytes.subarray(offset, offset + length));
+    setBytes(target, ring.bytes.subarray(offset, offset + length), 0);
     return receiver.release(unit) ? length : ANSWER.corrupt;
   }
 }

@@ -11,6 +11,9 @@ export interface RingPlace extends LockPlace {
   readonly units: number;
 }
 
+/** Milliseconds that a call may wait for a lock before it gives up, unless it has less time. */
+export const LOCK_PATIENCE = 20;
+
 /** The memory of a ring. */
 export class RingMemory implements RingPlace {
   readonly words: Int32Array;
@@ -18,8 +21,8 @@ export class RingMemory implements RingPlace {
   readonly units: number;
   readonly tag: number;
   readonly world: World;
-  /** Milliseconds that a call may wait for a lock before it gives up. */
-  patience = 20;
+  /** Milliseconds that the call of now may wait for a lock. */
+  patience = LOCK_PATIENCE;
   /** What makes no sense, where an answer is `corrupt`. */
   trouble = '';
 

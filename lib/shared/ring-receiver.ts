@@ -20,6 +20,9 @@ const { head: HEAD, scan: SCAN, receiveLock: LOCK, rescan: RESCAN, closed: CLOSE
 /** Longer messages are claimed, and copied without the lock. */
 const INSIDE = 16 * 1024;
 
+/** How often a walk starts over because something before what it found was committed meanwhile: of a peer that plays fair, once. */
+const AGAIN = 16;
+
 /** What the dead held is looked for at least as often, in milliseconds. */
 const THOROUGH_EVERY = 50;
 
@@ -214,14 +217,14 @@ export class RingReceiver {
     if (head < 0 || head >= this.#wrap) return this.#corrupt('its head', head);
     let at = words[SCAN] ?? 0;
     let walked = this.#distance(head, at);
-    const again = thorough || words[RESCAN] !== 0;
-    if (again || at < 0 || at >= this.#wrap || walked >= this.#units) {
+    if (thorough || words[RESCAN] !== 0 || at < 0 || at >= this.#wrap || walked >= this.#units) {
       Atomics.store(words, RESCAN, 0);
       at = head;
       walked = 0;
     }
     let free = head;
     let answer: number = ANSWER.wait;
+    let again = 0;
     this.#outstanding = 0;
     for (;;) {
       const word = this.#wordOf(at);
@@ -236,6 +239,14 @@ export class RingReceiver {
       }
       const kind = this.#kindOf(word, state);
       if (kind === COMMITTED) {
+        // Its sender may have committed an older one that we have passed, or that lies before the scan: that one comes first.
+        if (at !== free && again < AGAIN && Atomics.load(words, RESCAN) !== 0) {
+          Atomics.store(words, RESCAN, 0);
+          again++;
+          at = free = head;
+          walked = this.#outstanding = 0;
+          continue;
+        }
         answer = (word - BASE) / 2;
         this.length = length;
         this.offset = OVERHEAD + (answer + 1) * UNIT;

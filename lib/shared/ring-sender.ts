@@ -4,6 +4,7 @@ import { RingLock } from './ring-lock.js';
 import type { RingMemory } from './ring-memory.js';
 import type { RingReceiver } from './ring-receiver.js';
 import { ShortCopy } from './short-copy.js';
+import { lengthOf } from './true-bytes.js';
 
 const { RESERVED, COMMITTED, RELEASED, PADDING } = STATE;
 const { tail: TAIL, head: HEAD, headSeen: HEAD_SEEN, sendLock: LOCK, closed: CLOSED } = WORD;
@@ -36,15 +37,23 @@ export class RingSender {
     this.#lock = new RingLock(ring, LOCK);
   }
 
-  /** Sends `source`: 0, or an answer. */
+  /** Sends `source`, which does not grow (see `fixed`): 0, or an answer. */
   send(source: Uint8Array): number {
-    const { length } = source;
+    const length = lengthOf(source);
     if (length > INSIDE) return this.#sendLong(source, length);
     const unit = this.#allocate(length);
     if (unit < 0) return unit;
-    this.#copy.in(source, OVERHEAD + (unit + 1) * UNIT);
-    this.#publish(unit, length, COMMITTED << STATE_SHIFT);
+    this.#copy.in(source, length, OVERHEAD + (unit + 1) * UNIT);
+    if (!this.#publish(unit, length, COMMITTED << STATE_SHIFT)) return ANSWER.closed;
     this.#ring.wakeReceivers();
+    return 0;
+  }
+
+  /** Whether a message of `length` bytes would be sent: 0, or an answer. The rest of the lap is left out where it is in the way. */
+  probe(length: number): number {
+    const unit = this.#allocate(length);
+    if (unit < 0) return unit;
+    this.#lock.leave();
     return 0;
   }
 
@@ -53,8 +62,7 @@ export class RingSender {
     const unit = this.#allocate(length);
     if (unit < 0) return unit;
     this.offset = OVERHEAD + (unit + 1) * UNIT;
-    this.#publish(unit, length, this.#reserved);
-    return unit;
+    return this.#publish(unit, length, this.#reserved) ? unit : ANSWER.closed;
   }
 
   /**
@@ -95,7 +103,7 @@ export class RingSender {
   #sendLong(source: Uint8Array, length: number): number {
     const unit = this.reserve(length);
     if (unit < 0) return unit;
-    this.#copy.in(source, this.offset);
+    this.#copy.in(source, length, this.offset);
     if (this.#settle(BASE + unit * 2, COMMITTED)) return 0;
     this.#ring.trouble = 'the state of a record that was being sent has changed';
     return ANSWER.corrupt;
@@ -116,15 +124,24 @@ export class RingSender {
     return (RESERVED << STATE_SHIFT) | this.#ring.tag;
   }
 
-  /** Makes what #allocate found a record, and leaves. The store of its state is what counts. */
-  #publish(unit: number, length: number, state: number): void {
+  /**
+   * Makes what #allocate found a record, and leaves. The store of its state is what counts. False: while we were stopped somebody
+   * has closed the channel, and waited for us in vain; those who receive may have heard that nothing comes any more. Stopped between
+   * this look and the store it still sends a message that nobody waits for.
+   */
+  #publish(unit: number, length: number, state: number): boolean {
     const words = this.#words;
+    if (Atomics.load(words, CLOSED) !== 0) {
+      this.#lock.leave();
+      return false;
+    }
     const word = BASE + unit * 2;
     words[word + 1] = length;
     words[this.#wordOf(this.#next)] = 0;
     Atomics.store(words, word, state);
     words[TAIL] = this.#next;
     this.#lock.leave();
+    return true;
   }
 
   /** The first of enough free units side by side, with the lock held; or an answer, without it. */

@@ -1,4 +1,5 @@
 // Copies of short messages, word by word: making a view to copy with takes longer than such a copy.
+import { bufferOf, lengthOf, offsetOf, setBytes } from './true-bytes.js';
 
 /** Up to so many bytes; beyond, a call copies faster than a loop. */
 const MOST_OUT = 256;
@@ -30,8 +31,8 @@ export class ShortCopy {
 
   /** From the ring, where `offset` is a multiple of 4, to a place that has room for it. */
   out(target: Uint8Array, at: number, { offset: from, length }: Placed): void {
-    if (length > MOST_OUT || (at & 3) !== 0 || !this.#knows(target)) {
-      target.set(this.#bytes.subarray(from, from + length), at);
+    if (length > MOST_OUT || (at & 3) !== 0 || !this.#knows(target, lengthOf(target))) {
+      setBytes(target, this.#bytes.subarray(from, from + length), at);
       return;
     }
     const words = this.#words;
@@ -44,11 +45,10 @@ export class ShortCopy {
     for (let i = whole << 2; i < length; i++) target[at + i] = bytes[from + i] ?? 0;
   }
 
-  /** All of `source` to the ring, where `to` is a multiple of 4. */
-  in(source: Uint8Array, to: number): void {
-    const { length } = source;
-    if (length > MOST_IN || !this.#knows(source)) {
-      this.#bytes.set(source, to);
+  /** All of `source`, which does not grow, to the ring, where `to` is a multiple of 4. */
+  in(source: Uint8Array, length: number, to: number): void {
+    if (length > MOST_IN || !this.#knows(source, length)) {
+      setBytes(this.#bytes, source, to);
       return;
     }
     const words = this.#words;
@@ -60,15 +60,17 @@ export class ShortCopy {
     for (let i = whole << 2; i < length; i++) bytes[to + i] = source[i] ?? 0;
   }
 
-  /** Whether it is the array of last time, in words. */
-  #knows(array: Uint8Array): boolean {
-    if (array === this.#array) return this.#arrayWords.length > 0;
+  /** Whether it is the array of last time, in words. One that grows and shrinks with its memory is another each time. */
+  #knows(array: Uint8Array, length: number): boolean {
+    const whole = length >>> 2;
+    if (array === this.#array && whole === this.#arrayWords.length) return whole > 0;
     this.#array = undefined;
     this.#arrayWords = NOTHING;
-    const { buffer, byteOffset, length } = array;
-    if ((byteOffset & 3) !== 0 || buffer.byteLength > KEPT) return false;
+    const buffer = bufferOf(array);
+    const offset = offsetOf(array);
+    if ((offset & 3) !== 0 || buffer.byteLength > KEPT) return false;
     this.#array = array;
-    this.#arrayWords = new Int32Array(buffer, byteOffset, length >>> 2);
-    return this.#arrayWords.length > 0;
+    this.#arrayWords = new Int32Array(buffer, offset, whole);
+    return whole > 0;
   }
 }

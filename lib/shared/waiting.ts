@@ -4,6 +4,7 @@ import type { Endpoint } from './endpoint.js';
 import { type SleepOptions, type SleepResult, sleep, sleepLater } from './futex.js';
 import type { Patience } from './line.js';
 import { ANSWER, WORD } from './ring-layout.js';
+import { LOCK_PATIENCE } from './ring-memory.js';
 import { type Spin, timedOut } from './waiting-options.js';
 
 /** A call on the ring that may have to wait: `wait` and `busy` mean that it wants to be tried again. */
@@ -63,22 +64,33 @@ export class Waiting {
     for (;;) {
       this.#end.check();
       signal?.throwIfAborted();
-      let answer = attempt.try();
+      let answer = this.#try(attempt, busySince !== 0);
       if (isSettled(answer)) return answer;
       const left = deadline - performance.now();
       if (left <= 0) throw timedOut();
       busySince = this.#mindLock(answer, lock, busySince);
       if (answer === ANSWER.busy) {
         const held = Atomics.load(this.#end.words, lock);
-        await this.#sleepLater(lock, held, { timeout: SLICE_BUSY, signal, ref });
+        await this.#sleepLater(lock, held, { timeout: Math.min(SLICE_BUSY, left), signal, ref });
         continue;
       }
       const seen = this.#announce(flag, number);
-      answer = attempt.try();
+      answer = this.#try(attempt, busySince !== 0);
       if (isSettled(answer)) return answer;
       const timeout = Math.min(SLICE_LATER, left);
       const result = await this.#sleepLater(number, seen, { timeout, signal, ref });
       this.#awake(result === 'timed-out');
+    }
+  }
+
+  /** Where a lock was not free for a while it is slept for, too: to wait for it here would block the event loop. */
+  #try(attempt: Attempt, isBusy: boolean): number {
+    const { ring } = this.#end;
+    if (isBusy) ring.patience = 0;
+    try {
+      return attempt.try();
+    } finally {
+      ring.patience = LOCK_PATIENCE;
     }
   }
 

@@ -222,6 +222,42 @@ describe('waiting', () => {
     expect(channel.trySend(message)).toBe(true);
   });
 
+  it('for room that lies side by side ends when it is there', async () => {
+    const channel = make();
+    const receiver = another(channel);
+    channel.sendSync(Buffer.alloc(1_500));
+    channel.sendSync(Buffer.alloc(600));
+    receiver.receiveSync();
+    const message = Buffer.alloc(2_000);
+    expect(channel.trySend(message)).toBe(false);
+    expect(channel.stats().free).toBeGreaterThan(message.length);
+    expect(await refusedLater(channel.drained(2_000, { timeout: 5 }))).toMatchObject(
+      memmapSays('TIMEOUT'),
+    );
+    const drained = channel.drained(2_000);
+    receiver.receiveSync();
+    await drained;
+    expect(channel.trySend(message)).toBe(true);
+  });
+
+  it('for room lets the rest of the program have its turns', async () => {
+    const channel = make();
+    let turned = false;
+    setImmediate(() => {
+      turned = true;
+    });
+    await channel.drained(8);
+    expect(turned).toBe(true);
+  });
+
+  it('keeps the order of more calls than are served in a row', async () => {
+    const channel = make(64 * KIB);
+    const numbers = Array.from({ length: 1_000 }, (_, index) => index);
+    await Promise.all(numbers.map((number) => channel.send(Buffer.from(String(number)))));
+    const got = await Promise.all(numbers.map(() => channel.receive()));
+    expect(got.map(Number)).toEqual(numbers);
+  });
+
   it('lets the rest of the program have its turns', async () => {
     const channel = make();
     let turns = 0;
