@@ -136,8 +136,21 @@ export abstract class ChannelHandle {
     return patienceOf(options, this.#ref);
   }
 
+  /**
+   * @internal Before a call that blocks: those that wait already come first, and cannot while it does. After all code of the
+   * caller's (getters, toJSON), which may have detached the handle.
+   */
+  protected mustBeFirst(line: Line): void {
+    this.end.check();
+    if (line.isFree) return;
+    throw misuse('BUSY', 'other calls of this handle wait, and would be overtaken', {
+      hint: 'await them first, or use another handle',
+    });
+  }
+
   /** @internal The answer, once it is one; blocks meanwhile. */
-  protected now(attempt: Attempt, times: Spin): number {
+  protected now(line: Line, attempt: Attempt, times: Spin): number {
+    this.mustBeFirst(line);
     for (let look = 0; look < LOOKS; look++) {
       const answer = attempt.try();
       if (isSettled(answer)) return answer;
@@ -153,6 +166,8 @@ export abstract class ChannelHandle {
       await setImmediate();
       this.end.check();
     }
+    // What is the caller's has run until here: the getters of its options, toJSON.
+    this.end.check();
     if (line.isFree) {
       const answer = attempt.try();
       if (isSettled(answer)) return answer;

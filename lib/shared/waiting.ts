@@ -61,8 +61,8 @@ export class Waiting {
     const { flag, number, lock } = SIDES[attempt.side];
     let busySince = 0;
     for (;;) {
-      this.#end.check();
       signal?.throwIfAborted();
+      this.#end.check();
       let answer = attempt.try();
       if (isSettled(answer)) return answer;
       const left = deadline - performance.now();
