@@ -8,6 +8,7 @@ import { FaultError, type FaultKind } from './errors.js';
 import { inHome } from './home.js';
 import type { Mapping } from './mapping.js';
 import { type MappingRecord, type Untold, firstOwner, registry } from './record.js';
+import type { ByteRange } from './validate.js';
 
 /** A place of a mapping that could not be read or written as it should. */
 export interface FaultRecord {
@@ -96,16 +97,36 @@ const endOf = (record: MappingRecord): number => record.address + record.length;
 /** How many faults there were in this process: whether one must look for one's own. */
 export const faultCount = (): number => posted?.[0] ?? 0;
 
-/** The first fault of a range that is not repaired, as the error that tells it. */
+/**
+ * The first fault of a range that is not repaired, as the error that tells it. Its caller throws it: those of the range are no
+ * uncaught exceptions any more.
+ */
 export function faultWithin(
   record: MappingRecord,
-  { offset, length }: { readonly offset: number; readonly length: number },
+  { offset, length }: ByteRange,
 ): FaultError | undefined {
   collectFaults();
-  const found = record.log.faults.find(
-    (fault) => fault.offset < offset + length && fault.offset + fault.length > offset,
+  const { log } = record;
+  const isWithin = (fault: FaultRecord): boolean =>
+    fault.offset < offset + length && fault.offset + fault.length > offset;
+  const found = log.faults.find(isWithin);
+  if (found === undefined) return undefined;
+  log.untold = log.untold.map(({ fault, claimed }) => ({
+    fault,
+    claimed: claimed || isWithin(fault),
+  }));
+  return errorOf(found, record, record.owner);
+}
+
+/** Throws the fault where a part of the range shows what the guard put there: nobody else sees that. */
+export function mustBeWholeWithin(record: MappingRecord, range: ByteRange): void {
+  collectFaults();
+  if (record.log.faults.length === 0) return;
+  const from = record.address + range.offset;
+  const damaged = damageOf(record).find(
+    ({ start, end }) => start < from + range.length && end > from,
   );
-  return found === undefined ? undefined : errorOf(found, record, record.owner);
+  if (damaged !== undefined) throw faultWithin(record, range) ?? faultAt(damaged.start);
 }
 
 function raise(error: Error): void {

@@ -80,7 +80,9 @@ export abstract class ChannelHandle {
   /** Whether somebody has closed it. */
   get closed(): boolean {
     this.end.check();
-    return Atomics.load(this.end.words, WORD.closed) !== 0;
+    const isClosed = Atomics.load(this.end.words, WORD.closed) !== 0;
+    this.end.answer(0);
+    return isClosed;
   }
 
   /** How full it is, and who takes part. Counts message by message, and those who receive wait meanwhile. */
