@@ -118,17 +118,6 @@ export function faultWithin(
   return errorOf(found, record, record.owner);
 }
 
-/** Throws the fault where a part of the range shows what the guard put there: nobody else sees that. */
-export function mustBeWholeWithin(record: MappingRecord, range: ByteRange): void {
-  collectFaults();
-  if (record.log.faults.length === 0) return;
-  const from = record.address + range.offset;
-  const damaged = damageOf(record).find(
-    ({ start, end }) => start < from + range.length && end > from,
-  );
-  if (damaged !== undefined) throw faultWithin(record, range) ?? faultAt(damaged.start);
-}
-
 function raise(error: Error): void {
   inHome(() => {
     process.nextTick(() => {
@@ -374,10 +363,13 @@ export function damageOf({ start, end }: MappingRecord): Damaged[] {
   return found;
 }
 
-/** Throws the fault where something would be called that a damaged mapping cannot take. */
-export function mustBeWhole(record: MappingRecord): void {
-  const [damaged] = damageOf(record);
-  if (damaged !== undefined) throw faultAt(damaged.start);
+/** Throws the fault where something would be called that a damaged mapping, or such a part of it, cannot take. */
+export function mustBeWhole(record: MappingRecord, part?: ByteRange): void {
+  const { offset, length } = part ?? { offset: -record.lead, length: Infinity };
+  const from = record.address + offset;
+  const damaged = damageOf(record).find(({ start, end }) => start < from + length && end > from);
+  if (damaged === undefined) return;
+  throw (part && faultWithin(record, part)) ?? faultAt(damaged.start);
 }
 
 // The addon tells a page; which mapping it is of is known here.

@@ -1,6 +1,6 @@
 // One handle's end of a channel: its memory, its place among the participants, both halves of the ring, and what went wrong.
 import { misuse } from '../errors.js';
-import { faultCount, faultWithin, mustBeWholeWithin } from '../faults.js';
+import { collectFaults, faultCount, faultWithin, mustBeWhole } from '../faults.js';
 import type { Mapping } from '../mapping.js';
 import { liveOf } from '../memory.js';
 import type { MappingRecord } from '../record.js';
@@ -103,7 +103,7 @@ export class Endpoint {
       );
     }
     // Where a file was cut short there are zeros, and a channel that is made of them has nobody else.
-    mustBeWholeWithin(record, { offset, length: OVERHEAD + attached.units * UNIT });
+    mustShare(record, { offset, length: OVERHEAD + attached.units * UNIT });
     this.mapping = mapping;
     this.offset = offset;
     this.length = OVERHEAD + attached.units * UNIT;
@@ -125,7 +125,7 @@ export class Endpoint {
     this.receiver = new RingReceiver(this.ring);
     this.sender = new RingSender(this.ring, this.receiver);
     try {
-      mustBeWholeWithin(record, this);
+      mustShare(record, this);
     } catch (error) {
       this.participants.leave();
       throw error;
@@ -201,6 +201,12 @@ export class Endpoint {
     });
     throw this.#failure;
   }
+}
+
+/** Pages of the fault guard's are this process's alone: whoever finds zeros there has found no channel, and makes none. */
+function mustShare(record: MappingRecord, range: validate.ByteRange): void {
+  collectFaults();
+  if (record.log.faults.length > 0) mustBeWhole(record, range);
 }
 
 function mustHoldSomething(room: number): void {

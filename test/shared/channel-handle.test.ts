@@ -1,5 +1,7 @@
 // What a handle of a channel does at its edges: code of the caller's that runs inside of a call, calls that wait side by side, bytes
 // that are no message.
+import { isNativeError } from 'node:util/types';
+import { runInNewContext } from 'node:vm';
 import { Channel, type Mapping, mapAnonymous } from '../../lib/index.js';
 import { memmapSays, refused, refusedLater } from '../helpers/refusals.js';
 
@@ -116,6 +118,81 @@ describe('calls that wait are not overtaken', () => {
     expect(String(channel.receiveSync())).toBe('second');
     channel.detach();
     other.detach();
+    mapping.unmap();
+  });
+});
+
+describe('bytes that are no message of the codec', () => {
+  test.each([
+    ['json', '{garbage'],
+    ['v8', 'garbage'],
+  ] as const)('%s: are taken, and said', async (codec, text) => {
+    const raw = new Channel(mapping);
+    const channel = new Channel<'json' | 'v8'>(mapping, { codec });
+    const says = { ...memmapSays('CODEC'), bytes: Buffer.from(text), length: text.length };
+    for (let count = 0; count < 3; count++) raw.sendSync(Buffer.from(text));
+    const refusals = [
+      refused(() => channel.tryReceive()),
+      refused(() => channel.receiveSync()),
+      await refusedLater(channel.receive()),
+    ];
+    for (const refusal of refusals) {
+      expect(refusal).toMatchObject(says);
+      expect(isNativeError((refusal as Error).cause)).toBe(true);
+    }
+    raw.sendSync(Buffer.from(text));
+    channel.sendSync('next');
+    const looped = (async () => {
+      for await (const message of channel) return message;
+      return undefined;
+    })();
+    expect(await refusedLater(looped)).toMatchObject(says);
+    expect(channel.tryReceive()).toBe('next');
+    raw.detach();
+    channel.detach();
+    mapping.unmap();
+  });
+});
+
+describe('the memory of a message', () => {
+  it('cannot be transferred away from under the messages beside it', () => {
+    const channel = new Channel(mapping);
+    for (const text of ['one', 'two', 'three']) channel.sendSync(Buffer.from(text));
+    const got = [channel.receiveSync(), channel.receiveSync(), channel.receiveSync()];
+    const first = got[0]?.buffer as ArrayBuffer;
+    try {
+      structuredClone(first, { transfer: [first] });
+    } catch {
+      // Node 22 refuses it, Node 20 copies.
+    }
+    expect(got.map(String)).toEqual(['one', 'two', 'three']);
+    channel.detach();
+    mapping.unmap();
+  });
+
+  it('is its own where it comes out of v8', () => {
+    const channel = new Channel(mapping, { codec: 'v8' });
+    for (const value of [1, 2]) channel.sendSync(new Uint8Array(4).fill(value));
+    const [one, two] = [
+      channel.receiveSync(),
+      channel.receiveSync(),
+    ] as Uint8Array<ArrayBuffer>[];
+    const moved = structuredClone(one, { transfer: [one?.buffer as ArrayBuffer] });
+    expect([moved, two]).toEqual([new Uint8Array(4).fill(1), new Uint8Array(4).fill(2)]);
+    expect(one?.length).toBe(0);
+    channel.detach();
+    mapping.unmap();
+  });
+
+  it('may be an ArrayBuffer of another realm', () => {
+    const channel = new Channel(mapping);
+    channel.sendSync(runInNewContext('new Uint8Array([1, 2]).buffer') as ArrayBuffer);
+    channel.sendSync(runInNewContext('new SharedArrayBuffer(3)') as SharedArrayBuffer);
+    expect([channel.receiveSync(), channel.receiveSync()]).toEqual([
+      Buffer.of(1, 2),
+      Buffer.alloc(3),
+    ]);
+    channel.detach();
     mapping.unmap();
   });
 });
