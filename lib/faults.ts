@@ -111,10 +111,7 @@ export function faultWithin(
     fault.offset < offset + length && fault.offset + fault.length > offset;
   const found = log.faults.find(isWithin);
   if (found === undefined) return undefined;
-  log.untold = log.untold.map(({ fault, claimed }) => ({
-    fault,
-    claimed: claimed || isWithin(fault),
-  }));
+  log.untold = log.untold.map((each) => (isWithin(each.fault) ? { ...each, claimed: true } : each));
   return errorOf(found, record, record.owner);
 }
 

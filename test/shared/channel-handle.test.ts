@@ -1,5 +1,6 @@
 // What a handle of a channel does at its edges: code of the caller's that runs inside of a call, calls that wait side by side, bytes
 // that are no message.
+import { getEventListeners } from 'node:events';
 import { isNativeError } from 'node:util/types';
 import { runInNewContext } from 'node:vm';
 import { Channel, type Mapping, mapAnonymous } from '../../lib/index.js';
@@ -122,6 +123,24 @@ describe('calls that wait are not overtaken', () => {
   });
 });
 
+it('however many calls wait with one signal, it has one listener, and stops them all', async () => {
+  const channel = new Channel(mapping);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const waiting = Array.from({ length: 50 }, () => channel.receive({ signal }));
+  await new Promise(setImmediate);
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  const reason = new Error('enough');
+  const refusals = Promise.all(waiting.map(refusedLater));
+  controller.abort(reason);
+  for (const refusal of await refusals) expect(refusal).toBe(reason);
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  channel.sendSync(Buffer.from('next'));
+  expect(String(channel.receiveSync())).toBe('next');
+  channel.detach();
+  mapping.unmap();
+});
+
 describe('bytes that are no message of the codec', () => {
   test.each([
     ['json', '{garbage'],
@@ -173,10 +192,7 @@ describe('the memory of a message', () => {
   it('is its own where it comes out of v8', () => {
     const channel = new Channel(mapping, { codec: 'v8' });
     for (const value of [1, 2]) channel.sendSync(new Uint8Array(4).fill(value));
-    const [one, two] = [
-      channel.receiveSync(),
-      channel.receiveSync(),
-    ] as Uint8Array<ArrayBuffer>[];
+    const [one, two] = [channel.receiveSync(), channel.receiveSync()] as Uint8Array<ArrayBuffer>[];
     const moved = structuredClone(one, { transfer: [one?.buffer as ArrayBuffer] });
     expect([moved, two]).toEqual([new Uint8Array(4).fill(1), new Uint8Array(4).fill(2)]);
     expect(one?.length).toBe(0);
