@@ -158,6 +158,7 @@ const MISUSE = {
   CLOSED: TypeError,
   CORRUPT: TypeError,
   TIMEOUT: Error,
+  CODEC: TypeError,
 } as const;
 
 export type MisuseKind = keyof typeof MISUSE;

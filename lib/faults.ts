@@ -8,6 +8,7 @@ import { FaultError, type FaultKind } from './errors.js';
 import { inHome } from './home.js';
 import type { Mapping } from './mapping.js';
 import { type MappingRecord, type Untold, firstOwner, registry } from './record.js';
+import type { ByteRange } from './validate.js';
 
 /** A place of a mapping that could not be read or written as it should. */
 export interface FaultRecord {
@@ -96,16 +97,22 @@ const endOf = (record: MappingRecord): number => record.address + record.length;
 /** How many faults there were in this process: whether one must look for one's own. */
 export const faultCount = (): number => posted?.[0] ?? 0;
 
-/** The first fault of a range that is not repaired, as the error that tells it. */
+/**
+ * The first fault of a range that is not repaired, as the error that tells it. Its caller throws it: those of the range are no
+ * uncaught exceptions any more.
+ */
 export function faultWithin(
   record: MappingRecord,
-  { offset, length }: { readonly offset: number; readonly length: number },
+  { offset, length }: ByteRange,
 ): FaultError | undefined {
   collectFaults();
-  const found = record.log.faults.find(
-    (fault) => fault.offset < offset + length && fault.offset + fault.length > offset,
-  );
-  return found === undefined ? undefined : errorOf(found, record, record.owner);
+  const { log } = record;
+  const isWithin = (fault: FaultRecord): boolean =>
+    fault.offset < offset + length && fault.offset + fault.length > offset;
+  const found = log.faults.find(isWithin);
+  if (found === undefined) return undefined;
+  log.untold = log.untold.map((each) => (isWithin(each.fault) ? { ...each, claimed: true } : each));
+  return errorOf(found, record, record.owner);
 }
 
 function raise(error: Error): void {
@@ -353,10 +360,13 @@ export function damageOf({ start, end }: MappingRecord): Damaged[] {
   return found;
 }
 
-/** Throws the fault where something would be called that a damaged mapping cannot take. */
-export function mustBeWhole(record: MappingRecord): void {
-  const [damaged] = damageOf(record);
-  if (damaged !== undefined) throw faultAt(damaged.start);
+/** Throws the fault where something would be called that a damaged mapping, or such a part of it, cannot take. */
+export function mustBeWhole(record: MappingRecord, part?: ByteRange): void {
+  const { offset, length } = part ?? { offset: -record.lead, length: Infinity };
+  const from = record.address + offset;
+  const damaged = damageOf(record).find(({ start, end }) => start < from + length && end > from);
+  if (damaged === undefined) return;
+  throw (part && faultWithin(record, part)) ?? faultAt(damaged.start);
 }
 
 // The addon tells a page; which mapping it is of is known here.

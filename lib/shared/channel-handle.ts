@@ -81,7 +81,9 @@ export abstract class ChannelHandle {
   /** Whether somebody has closed it. */
   get closed(): boolean {
     this.end.check();
-    return Atomics.load(this.end.words, WORD.closed) !== 0;
+    const isClosed = Atomics.load(this.end.words, WORD.closed) !== 0;
+    this.end.answer(0);
+    return isClosed;
   }
 
   /** How full it is, and who takes part. Counts message by message, and those who receive wait meanwhile. */
@@ -137,8 +139,21 @@ export abstract class ChannelHandle {
     return patienceOf(options, this.#ref);
   }
 
+  /**
+   * @internal Before a call that blocks: those that wait already come first, and cannot while it does. After all code of the
+   * caller's (getters, toJSON), which may have detached the handle.
+   */
+  protected mustBeFirst(line: Line): void {
+    this.end.check();
+    if (line.isFree) return;
+    throw misuse('BUSY', 'other calls of this handle wait, and would be overtaken', {
+      hint: 'await them first, or use another handle',
+    });
+  }
+
   /** @internal The answer, once it is one; blocks meanwhile. */
-  protected now(attempt: Attempt, times: Spin): number {
+  protected now(line: Line, attempt: Attempt, times: Spin): number {
+    this.mustBeFirst(line);
     const { ring } = this.end;
     ring.patience = Math.min(LOCK_PATIENCE, times.timeout);
     try {
@@ -157,6 +172,8 @@ export abstract class ChannelHandle {
   /** @internal The answer, once it is one; in a line with other calls of this handle. */
   protected async later(line: Line, attempt: Attempt, patience: Patience): Promise<number> {
     patience.signal?.throwIfAborted();
+    // What is the caller's has run until here: the getters of its options, toJSON.
+    this.end.check();
     if (line.isFree && this.#row < IN_A_ROW) {
       this.#row++;
       const answer = attempt.try();

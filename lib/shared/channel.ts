@@ -107,20 +107,22 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
     this.mustBeOpen(await this.later(this.#senders, attempt, this.patience(options)));
   }
 
-  /** `send`, blocking the thread: it spins for a while, then sleeps. */
+  /** `send`, blocking the thread: it spins for a while, then sleeps. ERR_MEMMAP_BUSY while other sends of this handle wait. */
   sendSync(message: Outgoing[Kind], options?: ChannelSpinOptions): void {
     const bytes = this.#outgoing(message);
     const times = spinOf(options);
     const { end } = this;
+    this.mustBeFirst(this.#senders);
     let answer: number = ANSWER.wait;
     if (times.timeout >= LOCK_PATIENCE) answer = end.answer(end.sender.send(bytes));
-    if (!isSettled(answer)) answer = this.now(new SendAttempt(end, bytes), times);
+    if (!isSettled(answer)) answer = this.now(this.#senders, new SendAttempt(end, bytes), times);
     this.mustBeOpen(answer);
   }
 
   /** Sends a message if there is room, and says whether. Never before those that wait in `send`. */
   trySend(message: Outgoing[Kind]): boolean {
     const bytes = this.#outgoing(message);
+    this.end.check();
     if (!this.#senders.isFree) return false;
     const answer = this.end.answer(this.end.sender.send(bytes));
     this.mustBeOpen(answer);
@@ -153,15 +155,17 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
     return this.#received(answer, attempt);
   }
 
-  /** `receive`, blocking the thread: it spins for a while, then sleeps. */
+  /** `receive`, blocking the thread: it spins for a while, then sleeps. ERR_MEMMAP_BUSY while other calls of this handle wait. */
   receiveSync(options?: ChannelSpinOptions): Incoming[Kind] | undefined {
     this.#begin(ROLE.receives);
-    return this.#received(this.now(this.#receiving, spinOf(options)), this.#receiving);
+    const answer = this.now(this.#receivers, this.#receiving, spinOf(options));
+    return this.#received(answer, this.#receiving);
   }
 
-  /** The next message, or undefined when there is none now. */
+  /** The next message, or undefined when there is none now. Never before those that wait in `receive`. */
   tryReceive(): Incoming[Kind] | undefined {
     this.#begin(ROLE.receives);
+    if (!this.#receivers.isFree) return undefined;
     return this.#received(this.#receiving.try(), this.#receiving);
   }
 
@@ -185,18 +189,17 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
     options?: ChannelSpinOptions,
   ): number | undefined {
     this.#begin(ROLE.receives);
-    const length = this.now(
-      new ReceiveIntoAttempt(this.end, this.#intake, target),
-      spinOf(options),
-    );
+    const attempt = new ReceiveIntoAttempt(this.end, this.#intake, target);
+    const length = this.now(this.#receivers, attempt, spinOf(options));
     return length < 0 ? undefined : length;
   }
 
   /** `receiveInto` when there is a message now. */
   tryReceiveInto(target: NodeJS.ArrayBufferView): number | undefined {
+    const bytes = validate.byteView('target', target);
     this.#begin(ROLE.receives);
-    const { end } = this;
-    const length = end.answer(this.#intake.receiveInto(validate.byteView('target', target)));
+    if (!this.#receivers.isFree) return undefined;
+    const length = this.end.answer(this.#intake.receiveInto(bytes));
     return length < 0 ? undefined : length;
   }
 
@@ -210,7 +213,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** `reserve`, blocking the thread. */
   reserveSync(length: number, options?: ChannelSpinOptions): MessageDraft {
     const attempt = this.#reservation(length);
-    return this.#draft(this.now(attempt, spinOf(options)), attempt);
+    return this.#draft(this.now(this.#senders, attempt, spinOf(options)), attempt);
   }
 
   /** `reserve` if there is room now. */
@@ -233,12 +236,14 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** `peek`, blocking the thread. */
   peekSync(options?: ChannelSpinOptions): MessagePeek | undefined {
     this.#begin(ROLE.receives);
-    return this.#claimed(this.now(this.#claiming, spinOf(options)), this.#claiming);
+    const unit = this.now(this.#receivers, this.#claiming, spinOf(options));
+    return this.#claimed(unit, this.#claiming);
   }
 
   /** `peek` when there is a message now. */
   tryPeek(): MessagePeek | undefined {
     this.#begin(ROLE.receives);
+    if (!this.#receivers.isFree) return undefined;
     return this.#claimed(this.#claiming.try(), this.#claiming);
   }
 
@@ -299,6 +304,8 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   #draft(unit: number, { offset, length }: ReserveAttempt): MessageDraft {
     this.mustBeOpen(unit);
     const { end } = this;
+    // Since the attempt the handle may have been detached: what it held is not ours any more.
+    end.check();
     const buffer = end.buffer.subarray(offset, offset + length);
     return new MessageDraft({ end, keeper: this, unit }, buffer);
   }
@@ -306,6 +313,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   #claimed(unit: number, { offset, length }: ClaimAttempt): MessagePeek | undefined {
     if (unit < 0) return undefined;
     const { end } = this;
+    end.check();
     const buffer = end.buffer.subarray(offset, offset + length);
     return new MessagePeek({ end, keeper: this, unit }, buffer);
   }

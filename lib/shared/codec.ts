@@ -1,5 +1,7 @@
 // How messages become bytes and bytes messages. Decodes private copies only: nobody else can change them meanwhile.
+import { isAnyArrayBuffer } from 'node:util/types';
 import { deserialize, serialize } from 'node:v8';
+import { misuse } from '../errors.js';
 import * as validate from '../validate.js';
 import { fixed, isBytes, lengthOf } from './true-bytes.js';
 
@@ -57,9 +59,7 @@ export function encode(codec: Codec, message: unknown): Uint8Array {
 
 function bytesOf(message: unknown): Uint8Array {
   if (isBytes(message) && lengthOf(message) > 0) return fixed(message);
-  if (message instanceof ArrayBuffer || message instanceof SharedArrayBuffer) {
-    return fixed(new Uint8Array(message));
-  }
+  if (isAnyArrayBuffer(message)) return fixed(new Uint8Array(message));
   return fixed(validate.byteView('message', message));
 }
 
@@ -75,16 +75,36 @@ function mustBeSomething(message: unknown): void {
   if (message === undefined) throw validate.wrongKind('message', 'a value', message);
 }
 
-/** The message of bytes that are ours alone. */
+/** The message of bytes that are ours alone. ERR_MEMMAP_CODEC where they are none: they were received, and are in the error. */
 export function decode(codec: Codec, bytes: Buffer): unknown {
+  if (codec === 'bytes') return bytes;
+  try {
+    return valueOf(codec, bytes);
+  } catch (cause) {
+    const error = misuse('CODEC', `a message of ${String(bytes.length)} bytes is no '${codec}'`, {
+      length: bytes.length,
+      hint: 'every handle of a channel must have the same codec; the message was taken',
+    });
+    // Not for console.log: it may be long.
+    throw Object.defineProperties(error, { cause: { value: cause }, bytes: { value: bytes } });
+  }
+}
+
+function valueOf(codec: Exclude<Codec, 'bytes'>, bytes: Buffer): unknown {
   switch (codec) {
-    case 'bytes':
-      return bytes;
     case 'utf8':
       return bytes.toString('utf8');
     case 'json':
       return JSON.parse(bytes.toString('utf8')) as unknown;
     case 'v8':
-      return deserialize(bytes) as unknown;
+      return deserialize(alone(bytes)) as unknown;
   }
+}
+
+/** Typed arrays that are read lie in these very bytes: whoever transfers one must not take the messages beside it away. */
+function alone(bytes: Buffer): Buffer {
+  if (bytes.length === bytes.buffer.byteLength) return bytes;
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
 }

@@ -1,6 +1,6 @@
 // One handle's end of a channel: its memory, its place among the participants, both halves of the ring, and what went wrong.
 import { misuse } from '../errors.js';
-import { faultCount, faultWithin } from '../faults.js';
+import { collectFaults, faultCount, faultWithin, mustBeWhole } from '../faults.js';
 import type { Mapping } from '../mapping.js';
 import { liveOf } from '../memory.js';
 import type { MappingRecord } from '../record.js';
@@ -102,6 +102,8 @@ export class Endpoint {
         faultWithin(record, { offset, length: room }) ?? misuse(attached.problem, attached.message)
       );
     }
+    // Where a file was cut short there are zeros, and a channel that is made of them has nobody else.
+    mustShare(record, { offset, length: OVERHEAD + attached.units * UNIT });
     this.mapping = mapping;
     this.offset = offset;
     this.length = OVERHEAD + attached.units * UNIT;
@@ -122,6 +124,13 @@ export class Endpoint {
     this.ring = new RingMemory({ words, bytes, units: attached.units, tag, world: this.#world });
     this.receiver = new RingReceiver(this.ring);
     this.sender = new RingSender(this.ring, this.receiver);
+    try {
+      mustShare(record, this);
+    } catch (error) {
+      this.participants.leave();
+      throw error;
+    }
+    this.#faults = faultCount();
   }
 
   get isDetached(): boolean {
@@ -160,9 +169,16 @@ export class Endpoint {
     if (this.#isDetached) return;
     this.#isDetached = true;
     const isGone = this.words.length === 0;
-    this.participants.leave();
-    // Whoever waits at this very handle sees that it has gone; for others it is one look too many.
-    if (!isGone) this.ring.wakeAll();
+    try {
+      this.participants.leave();
+    } catch (error) {
+      const fault = faultWithin(this.#record, this);
+      // What was told before need not be told again: whoever has caught it wants to be rid of the handle.
+      if (this.#failure === undefined) throw fault ?? error;
+    } finally {
+      // Whoever waits at this very handle sees that it has gone; for others it is one look too many.
+      if (!isGone) this.ring.wakeAll();
+    }
   }
 
   #refuse(): void {
@@ -185,6 +201,12 @@ export class Endpoint {
     });
     throw this.#failure;
   }
+}
+
+/** Pages of the fault guard's are this process's alone: whoever finds zeros there has found no channel, and makes none. */
+function mustShare(record: MappingRecord, range: validate.ByteRange): void {
+  collectFaults();
+  if (record.log.faults.length > 0) mustBeWhole(record, range);
 }
 
 function mustHoldSomething(room: number): void {

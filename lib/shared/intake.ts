@@ -1,4 +1,5 @@
 // Copies of messages for whoever receives: small ones side by side in a pool, long ones by themselves.
+import type * as WorkerThreads from 'node:worker_threads';
 import { misuse } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
 import { ANSWER } from './ring-layout.js';
@@ -8,6 +9,8 @@ import { lengthOf, setBytes } from './true-bytes.js';
 const POOL = 16 * 1024;
 const SMALL = 1024;
 const NOTHING = Buffer.alloc(0);
+
+let workerThreads: typeof WorkerThreads | undefined;
 
 export class Intake {
   /** What was received last. */
@@ -53,6 +56,11 @@ export class Intake {
   #renew(): void {
     this.#pool = Buffer.allocUnsafeSlow(POOL);
     this.#at = 0;
+    // As Node's own pool: whoever transferred one message would take its neighbours with it. Loaded only here, since it takes
+    // longer than the rest of memmap.
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    workerThreads ??= require('node:worker_threads') as typeof WorkerThreads;
+    workerThreads.markAsUntransferable(this.#pool.buffer);
   }
 
   #receiveLong(): number {

@@ -154,10 +154,10 @@ export class LatestReader {
     this.#open = false;
     this.#target = undefined;
     this.#bytes = NO_BYTES;
+    this.#closing(this);
     // Whoever waits here learns of it now.
     wake(this.#memory.spot, Infinity);
     this.#cell.leave();
-    this.#closing(this);
   }
 
   /** `close`, at the end of a `using` block. */

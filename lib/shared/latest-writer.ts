@@ -119,8 +119,8 @@ export class LatestWriter {
   /** Lets another one write. Doing it again does nothing. */
   close(): void {
     if (!this.#cell.heldHere) return;
-    this.#cell.leave();
     this.#closing(this);
+    this.#cell.leave();
   }
 
   /** `close`, at the end of a `using` block. */

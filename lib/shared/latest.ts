@@ -146,6 +146,7 @@ export class Latest {
 
   /** Whether there is a writer that lives. */
   get hasWriter(): boolean {
+    this.#mustBeOpen();
     return this.#memory.writerCell.state() === 'held';
   }
 
@@ -175,9 +176,25 @@ export class Latest {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    for (const handle of this.#handles) handle.close();
-    this.#mapped?.unmap();
-    if (this.#ownsShared) this.shared?.close();
+    const errors: unknown[] = [];
+    const attempt = (close: () => void): void => {
+      try {
+        close();
+      } catch (error) {
+        errors.push(error);
+      }
+    };
+    // Whatever somebody wrote over one of them, the others are closed, too.
+    for (const handle of this.#handles) {
+      attempt(() => {
+        handle.close();
+      });
+    }
+    attempt(() => this.#mapped?.unmap());
+    attempt(() => {
+      if (this.#ownsShared) this.shared?.close();
+    });
+    if (errors.length > 0) throw errors[0];
   }
 
   /** `close`, at the end of a `using` block. */

@@ -1,4 +1,5 @@
 // Calls of one handle that wait for the same thing: first come, first served.
+import { notAfterAll, stopWith } from './stops.js';
 import { timedOut } from './waiting-options.js';
 
 /** How long and how one waits. `deadline`: by performance.now(). */
@@ -44,7 +45,7 @@ export class Line {
       });
       const end = (): void => {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
+        if (signal !== undefined) notAfterAll(signal, abort);
       };
       const waiter: Waiter = {
         go: () => {
@@ -53,7 +54,7 @@ export class Line {
         },
       };
       this.#waiters.push(waiter);
-      signal?.addEventListener('abort', abort, { once: true });
+      if (signal !== undefined) stopWith(signal, abort);
     });
   }
 

@@ -62,8 +62,8 @@ export class Waiting {
     const { flag, number, lock } = SIDES[attempt.side];
     let busySince = 0;
     for (;;) {
-      this.#end.check();
       signal?.throwIfAborted();
+      this.#end.check();
       let answer = this.#try(attempt, busySince !== 0);
       if (isSettled(answer)) return answer;
       const left = deadline - performance.now();

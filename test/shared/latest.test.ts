@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Latest, type Mapping, SharedMemory, mapAnonymous } from '../../lib/index.js';
+import { shapeOf } from '../../lib/shared/latest-shape.js';
 
 const root = join(__dirname, '..', '..');
 const memory = (bytes = 2 ** 16): Mapping => mapAnonymous(bytes, { shared: true });
@@ -108,9 +109,30 @@ describe('a Latest', () => {
     expect([next.version, latest.hasWriter]).toEqual([1, true]);
     for (let i = 0; i < 100; i++) next.write('two');
     expect([text(held), text(reader.read()), reader.version]).toEqual(['one', 'two', 101]);
-    latest.close();
     other.close();
     expect(latest.hasWriter).toBe(false);
+    latest.close();
+    expect(() => latest.hasWriter).toThrow(code('CLOSED'));
+  });
+
+  it('closes all that it gave, whatever somebody wrote over one of them', () => {
+    const sizes = { size: 100, readers: 4 };
+    using shared = SharedMemory.create(null, { size: Latest.bytesFor(sizes) });
+    const latest = new Latest(shared, sizes);
+    const [one, two, writer] = [latest.reader(), latest.reader(), latest.writer()];
+    const { mapping } = latest;
+    const cell = shapeOf(sizes).readerCells;
+    mapping.buffer.fill(0x45, cell, cell + 4);
+    expect(() => {
+      latest.close();
+    }).toThrow(code('CORRUPT'));
+    latest.close();
+    expect(mapping.state).toBe('unmapped');
+    for (const reader of [one, two]) expect(() => reader.read()).toThrow(code('CLOSED'));
+    expect(() => writer.write('more')).toThrow(code('CLOSED'));
+    const next = new Latest(shared);
+    expect(next.writer().write('goes on')).toBe(1);
+    next.close();
   });
 
   it.each([1, 24, 25, 60, 253])(
