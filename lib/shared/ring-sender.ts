@@ -131,7 +131,7 @@ export class RingSender {
    */
   #publish(unit: number, length: number, state: number): boolean {
     const words = this.#words;
-    if (Atomics.load(words, CLOSED) !== 0) {
+    if (words[CLOSED] !== 0) {
       this.#lock.leave();
       return false;
     }

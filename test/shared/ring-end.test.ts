@@ -15,9 +15,8 @@ it.each([
       rings.words = stepped.words;
       const [sender, closer] = [rings.join(1), rings.join(2)];
       expect(sender.sender.send(messageOf(1, 0, 5))).toBe(0);
-      let waited = true;
       stepped.at(step, () => {
-        waited = closer.sender.close(5);
+        closer.sender.close(5);
       });
       const answer = send(sender);
       const last = stepped.cancel();
@@ -27,7 +26,6 @@ it.each([
       const { length } = drain(closer);
       const census = closer.receiver.census();
       expect(length + (census?.[1] ?? 0)).toBe(answer >= 0 ? 2 : 1);
-      expect(waited || answer === ANSWER.closed || answer >= 0).toBe(true);
       if (last) break;
     }
     expect(outcomes).toEqual(new Set([0, ANSWER.closed]));
