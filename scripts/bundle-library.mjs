@@ -126,14 +126,21 @@ const write = (path, text) => {
   writeFileSync(inRoot('dist', path), text);
 };
 
+/** For Node's reader of names, which makes them importable from ESM. */
+const namesFor = (names) => `0 && (module.exports = { ${names.join(', ')} });`;
+
 /** A module that went into a bundle, for the command line and for whoever asks for it by its path. */
 function replaceByLine(path) {
   const index = relative(dirname(path), 'index.js');
   const from = index.startsWith('.') ? index : `./${index}`;
-  write(
-    path,
-    `"use strict";\nmodule.exports = require('${from}')[Symbol.for('memmap.core')].load('${path}');\n`,
-  );
+  const text = readFileSync(inRoot('dist', path), 'utf8');
+  const names = new Set(Array.from(text.matchAll(/^exports\.(\w+) = /gm), ([, name]) => name));
+  const lines = [
+    '"use strict";',
+    `module.exports = require('${from}')[Symbol.for('memmap.core')].load('${path}');`,
+    namesFor([...names]),
+  ];
+  write(path, `${lines.join('\n')}\n`);
   // It told of the module as tsc wrote it.
   rmSync(inRoot('dist', `${path}.map`), { force: true });
 }
@@ -169,8 +176,7 @@ for (const group of LATE) {
 
 const { outputFiles } = await bundle(entryOf(names, core), inCore, {
   banner: coreOf(homes),
-  // For Node's reader of names, which makes them importable from ESM.
-  footer: `0 && (module.exports = { ${names.map(({ name }) => name).join(', ')} });`,
+  footer: namesFor(names.map(({ name }) => name)),
 });
 write('index.js', outputFiles[0].text);
 rmSync(inRoot('dist', 'index.js.map'), { force: true });
