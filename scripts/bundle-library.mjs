@@ -15,9 +15,12 @@ import { build } from 'esbuild';
 import { inRoot } from './util.mjs';
 
 const LATE = ['looking', 'reservation', 'shared'];
+/** What the core itself needs of them. */
+const EARLY = ['reservation/reserve.js'];
 const dist = inRoot('dist');
 
-const groupOf = (path) => LATE.find((folder) => path.startsWith(`${folder}/`));
+const groupOf = (path) =>
+  EARLY.includes(path) ? undefined : LATE.find((folder) => path.startsWith(`${folder}/`));
 
 /** What tsc made of lib/index.ts: who exports which names. It must hold nothing else. */
 function parseIndex() {
@@ -161,7 +164,8 @@ const chunks = new Map();
 for (const group of LATE) {
   const own = readdirSync(inRoot('dist', group))
     .filter((file) => file.endsWith('.js'))
-    .map((file) => `${group}/${file}`);
+    .map((file) => `${group}/${file}`)
+    .filter((path) => groupOf(path) === group);
   const belongs = (path) => groupOf(path) === group || (inCore(path) && !core.includes(path));
   const first = await bundle(`module.exports = ${table(own)};`, belongs, CHUNK);
   const paths = pathsOf(first);
