@@ -1,5 +1,6 @@
 // Two Channels, one each way. `sleeps`: round trips are made of blocking calls that sleep at once when there
-// is nothing; if not, of calls that never wait, in a loop. `looks`: at all that was received in place.
+// is nothing; if not, of calls that never wait, in a loop. `looks`: at all that was received in place. `capacity`: bytes of
+// a ring.
 import { performance } from 'node:perf_hooks';
 import { Channel, SharedMemory } from 'memmap';
 import { MiB } from '../harness.mjs';
@@ -77,29 +78,30 @@ function end({ sends, receives }, { sleeps, looks }) {
   };
 }
 
-const LENGTH = CAPACITY + 64 * 1024;
+const lengthOf = ({ capacity = CAPACITY }) => capacity + 64 * 1024;
 
 /** One memory, one channel after the other. */
-function channelsIn(memory) {
+function channelsIn(memory, options) {
+  const length = lengthOf(options);
   const mapping = memory.map();
   memory.close();
-  const at = (offset) => new Channel(mapping, { offset, length: LENGTH });
-  return [at(0), at(LENGTH)];
+  const at = (offset) => new Channel(mapping, { offset, length });
+  return [at(0), at(length)];
 }
 
 export function near(options) {
-  const memory = SharedMemory.create(null, { size: 2 * LENGTH });
+  const memory = SharedMemory.create(null, { size: 2 * lengthOf(options) });
   return {
     fd: memory.fd,
     argument: options,
     connect() {
-      const [sends, receives] = channelsIn(memory);
+      const [sends, receives] = channelsIn(memory, options);
       return end({ sends, receives }, options);
     },
   };
 }
 
 export function far(options) {
-  const [receives, sends] = channelsIn(SharedMemory.fromFd(FD));
+  const [receives, sends] = channelsIn(SharedMemory.fromFd(FD), options);
   return end({ sends, receives }, options);
 }
