@@ -84,7 +84,8 @@ export function parseSource(source: unknown): ParsedSource {
     file: shared ?? (given.file as FileLike),
     offset: given.offset === undefined ? 0 : bytes('source.offset', given.offset),
     length: given.length === undefined ? undefined : bytes('source.length', given.length),
-    access: accessOf(given.access, shared === undefined ? 'read' : shared.access),
+    // Its own answer is checked too: the caller may have put another property over it.
+    access: accessOf(given.access === undefined ? shared?.access : given.access, 'read'),
   };
 }
 

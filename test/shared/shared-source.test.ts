@@ -95,6 +95,13 @@ it('says what a source may be', () => {
       argument: 'source.shared',
     });
   }
+  const odd = SharedMemory.create(null, { size: pageSize });
+  Object.defineProperty(odd, 'access', { value: 'execute' });
+  expect(refused(place({ shared: odd }))).toMatchObject({ argument: 'source.access' });
+  expect(refused(place({ shared: shm, access: null }))).toMatchObject({
+    argument: 'source.access',
+  });
+  odd.close();
   const reader = SharedMemory.create(null, { size: pageSize });
   reader.seal('write');
   expect(refused(place({ shared: reader }))).toMatchObject(kernelSays('EPERM', 'mmap'));
