@@ -2,28 +2,29 @@
 // later, when the ring has moved on.
 import * as validate from '../validate.js';
 import type { Endpoint } from './endpoint.js';
+import type { Bytes } from './familiar.js';
 import type { Intake } from './intake.js';
-import { lengthOf } from './true-bytes.js';
 import type { Attempt } from './waiting.js';
 
 export class SendAttempt implements Attempt {
   readonly side = 'space';
   readonly #end: Endpoint;
-  readonly #bytes: Uint8Array;
+  readonly #message: Bytes;
   readonly #length: number;
 
-  constructor(end: Endpoint, bytes: Uint8Array) {
+  constructor(end: Endpoint, { bytes, longs }: Bytes) {
     this.#end = end;
-    this.#bytes = bytes;
-    this.#length = lengthOf(bytes);
+    this.#message = { bytes, longs };
+    this.#length = bytes.length;
   }
 
   try(): number {
     // Transferred, or its memory has shrunk, while it waited.
-    if (lengthOf(this.#bytes) !== this.#length) {
-      throw validate.wrongKind('message', 'still there when its turn comes', this.#bytes);
+    const { bytes } = this.#message;
+    if (bytes.length !== this.#length) {
+      throw validate.wrongKind('message', 'still there when its turn comes', bytes);
     }
-    return this.#end.answer(this.#end.sender.send(this.#bytes));
+    return this.#end.answer(this.#end.sender.send(this.#message));
   }
 }
 
@@ -83,12 +84,12 @@ export class ReceiveIntoAttempt implements Attempt {
   readonly side = 'items';
   readonly #end: Endpoint;
   readonly #intake: Intake;
-  readonly #target: Uint8Array;
+  readonly #target: Bytes;
 
-  constructor(end: Endpoint, intake: Intake, target: unknown) {
+  constructor(end: Endpoint, intake: Intake, { bytes, longs }: Bytes) {
     this.#end = end;
     this.#intake = intake;
-    this.#target = validate.byteView('target', target);
+    this.#target = { bytes, longs };
   }
 
   try(): number {

@@ -31,8 +31,8 @@ export interface ChannelStats {
 }
 
 export function statsOf(end: Endpoint): ChannelStats {
-  const { receiver, ring, participants, words } = end;
-  const counts = receiver.census();
+  const { keeper, ring, participants, words } = end;
+  const counts = keeper.census();
   end.answer(0);
   if (counts === undefined) {
     throw misuse('TIMEOUT', `a lock of the channel is held by ${end.holderOf(WORD.receiveLock)}`);

@@ -21,7 +21,8 @@ import {
   createPlan,
   openPlan,
 } from './channel-options.js';
-import { type Codec, type Incoming, type Outgoing, decode, encode } from './codec.js';
+import { type Codec, type Incoming, type Outgoing, bytesOf, decode, encode } from './codec.js';
+import { type Bytes, Familiar, plain } from './familiar.js';
 import { Intake } from './intake.js';
 import { Line } from './line.js';
 import { MessageDraft, MessagePeek } from './messages.js';
@@ -29,7 +30,6 @@ import { ROLE } from './participants.js';
 import { ANSWER } from './ring-layout.js';
 import { LOCK_PATIENCE } from './ring-memory.js';
 import { SharedMemory } from './shared-memory.js';
-import { lengthOf } from './true-bytes.js';
 import { type ChannelSpinOptions, type ChannelWaitOptions, spinOf } from './waiting-options.js';
 import { isSettled } from './waiting.js';
 
@@ -60,6 +60,8 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   readonly #claiming: ClaimAttempt;
   readonly #senders = new Line();
   readonly #receivers = new Line();
+  readonly #message = new Familiar(bytesOf);
+  readonly #target = new Familiar((value) => validate.byteView('target', value));
   #roles = 0;
 
   /**
@@ -109,8 +111,9 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
 
   /** `send`, blocking the thread: it spins for a while, then sleeps. ERR_MEMMAP_BUSY while other sends of this handle wait. */
   sendSync(message: Outgoing[Kind], options?: ChannelSpinOptions): void {
-    const bytes = this.#outgoing(message);
+    // First the options, whose getters may send something, too.
     const times = spinOf(options);
+    const bytes = this.#outgoing(message);
     const { end } = this;
     this.mustBeFirst(this.#senders);
     let answer: number = ANSWER.wait;
@@ -178,7 +181,7 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
     options?: ChannelWaitOptions,
   ): Promise<number | undefined> {
     this.#begin(ROLE.receives);
-    const attempt = new ReceiveIntoAttempt(this.end, this.#intake, target);
+    const attempt = new ReceiveIntoAttempt(this.end, this.#intake, this.#target.of(target));
     const length = await this.later(this.#receivers, attempt, this.patience(options));
     return length < 0 ? undefined : length;
   }
@@ -189,14 +192,14 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
     options?: ChannelSpinOptions,
   ): number | undefined {
     this.#begin(ROLE.receives);
-    const attempt = new ReceiveIntoAttempt(this.end, this.#intake, target);
+    const attempt = new ReceiveIntoAttempt(this.end, this.#intake, this.#target.of(target));
     const length = this.now(this.#receivers, attempt, spinOf(options));
     return length < 0 ? undefined : length;
   }
 
   /** `receiveInto` when there is a message now. */
   tryReceiveInto(target: NodeJS.ArrayBufferView): number | undefined {
-    const bytes = validate.byteView('target', target);
+    const bytes = this.#target.of(target);
     this.#begin(ROLE.receives);
     if (!this.#receivers.isFree) return undefined;
     const length = this.end.answer(this.#intake.receiveInto(bytes));
@@ -271,10 +274,12 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
     this.end.participants.play(role);
   }
 
-  #outgoing(message: unknown): Uint8Array {
+  /** Good until the next message of this handle. */
+  #outgoing(message: unknown): Bytes {
     this.#begin(ROLE.sends);
-    const bytes = encode(this.#codec, message);
-    this.#fitting('message', lengthOf(bytes));
+    const bytes =
+      this.#codec === 'bytes' ? this.#message.of(message) : plain(encode(this.#codec, message));
+    this.#fitting('message', bytes.bytes.length);
     return bytes;
   }
 

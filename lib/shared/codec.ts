@@ -3,7 +3,7 @@ import { isAnyArrayBuffer } from 'node:util/types';
 import { deserialize, serialize } from 'node:v8';
 import { misuse } from '../errors.js';
 import * as validate from '../validate.js';
-import { fixed, isBytes, lengthOf } from './true-bytes.js';
+import { isBytes, lengthOf } from './true-bytes.js';
 
 /**
  * How a channel writes its messages. 'bytes': as they are. 'utf8': strings. 'json': whatever `JSON.stringify` takes. 'v8': what
@@ -41,11 +41,9 @@ const CODECS: readonly Codec[] = ['bytes', 'utf8', 'json', 'v8'];
 export const codecOf = (value: unknown): Codec =>
   value === undefined ? 'bytes' : validate.word('codec', value, CODECS);
 
-/** A message's bytes; those of a view are not copied. */
-export function encode(codec: Codec, message: unknown): Uint8Array {
+/** A message as bytes that nobody else has. */
+export function encode(codec: Exclude<Codec, 'bytes'>, message: unknown): Uint8Array {
   switch (codec) {
-    case 'bytes':
-      return bytesOf(message);
     case 'utf8':
       if (typeof message !== 'string') throw validate.wrongKind('message', 'a string', message);
       return Buffer.from(message, 'utf8');
@@ -57,10 +55,12 @@ export function encode(codec: Codec, message: unknown): Uint8Array {
   }
 }
 
-function bytesOf(message: unknown): Uint8Array {
-  if (isBytes(message) && lengthOf(message) > 0) return fixed(message);
-  if (isAnyArrayBuffer(message)) return fixed(new Uint8Array(message));
-  return fixed(validate.byteView('message', message));
+/** A message of a channel of 'bytes', not copied. */
+export function bytesOf(message: unknown): Uint8Array {
+  if (isBytes(message) && lengthOf(message) > 0) return message;
+  return isAnyArrayBuffer(message)
+    ? new Uint8Array(message)
+    : validate.byteView('message', message);
 }
 
 function jsonOf(message: unknown): string {

@@ -19,6 +19,7 @@ import {
   attach,
   longestOf,
 } from './ring-layout.js';
+import { RingKeeper } from './ring-keeper.js';
 import type { World } from './ring-lock.js';
 import { RingMemory } from './ring-memory.js';
 import { RingReceiver } from './ring-receiver.js';
@@ -78,11 +79,14 @@ export class Endpoint {
   readonly ring: RingMemory;
   readonly sender: RingSender;
   readonly receiver: RingReceiver;
+  readonly keeper: RingKeeper;
   readonly participants: Participants;
   readonly maxMessage: number;
   readonly #world: SharedWorld;
   readonly #record: MappingRecord;
   #failure: Error | undefined;
+  /** Detached, or failed. */
+  #isOver = false;
   #isDetached = false;
   #faults = 0;
 
@@ -122,8 +126,9 @@ export class Endpoint {
     const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
     const { tag } = this.participants;
     this.ring = new RingMemory({ words, bytes, units: attached.units, tag, world: this.#world });
-    this.receiver = new RingReceiver(this.ring);
-    this.sender = new RingSender(this.ring, this.receiver);
+    this.keeper = new RingKeeper(this.ring);
+    this.receiver = new RingReceiver(this.ring, this.keeper);
+    this.sender = new RingSender(this.ring, this.keeper);
     try {
       mustShare(record, this);
     } catch (error) {
@@ -139,7 +144,7 @@ export class Endpoint {
 
   /** Throws unless the channel can be used. */
   check(): void {
-    if (this.#isDetached || this.#failure !== undefined || this.words.length === 0) this.#refuse();
+    if (this.#isOver || this.words.length === 0) this.#refuse();
   }
 
   /** An answer of the ring, unless it is an error. Bytes that came out of a hole are none of ours. */
@@ -167,7 +172,7 @@ export class Endpoint {
   /** Leaves the participants. What this handle has reserved is dropped, what it has claimed is for others. */
   detach(): void {
     if (this.#isDetached) return;
-    this.#isDetached = true;
+    this.#isDetached = this.#isOver = true;
     const isGone = this.words.length === 0;
     try {
       this.participants.leave();
@@ -192,14 +197,19 @@ export class Endpoint {
     this.#faults = faultCount();
     const fault = faultWithin(this.#record, this);
     if (fault !== undefined) {
-      this.#failure = fault;
-      throw fault;
+      this.#fail(fault);
     }
     if (answer !== ANSWER.corrupt) return;
-    this.#failure = misuse('CORRUPT', `the channel makes no sense: ${this.ring.trouble}`, {
+    const error = misuse('CORRUPT', `the channel makes no sense: ${this.ring.trouble}`, {
       hint: 'another program wrote over it; make a new one',
     });
-    throw this.#failure;
+    this.#fail(error);
+  }
+
+  #fail(error: Error): never {
+    this.#failure = error;
+    this.#isOver = true;
+    throw error;
   }
 }
 

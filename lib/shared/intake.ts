@@ -2,8 +2,9 @@
 import type * as WorkerThreads from 'node:worker_threads';
 import { misuse } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
+import { type Bytes, plain } from './familiar.js';
 import { ANSWER } from './ring-layout.js';
-import { lengthOf, setBytes } from './true-bytes.js';
+import { setBytes } from './true-bytes.js';
 
 /** As in Node's own pool a small message keeps its neighbours' memory: not more than this. */
 const POOL = 16 * 1024;
@@ -17,6 +18,7 @@ export class Intake {
   message: Buffer = NOTHING;
   readonly #end: Endpoint;
   #pool = NOTHING;
+  #poolBytes = plain(NOTHING);
   #at = 0;
 
   constructor(end: Endpoint) {
@@ -29,7 +31,7 @@ export class Intake {
     if (this.#at + SMALL > this.#pool.length) this.#renew();
     const { receiver } = this.#end;
     const from = this.#at;
-    const length = receiver.receive(this.#pool, from, SMALL);
+    const length = receiver.receive(this.#poolBytes, from, SMALL);
     if (length === ANSWER.long) return this.#receiveLong();
     if (length < 0) return length;
     this.message = this.#pool.subarray(from, from + length);
@@ -38,9 +40,9 @@ export class Intake {
   }
 
   /** Receives into a caller's. ERR_MEMMAP_RANGE when it is too long; then it stays. */
-  receiveInto(target: Uint8Array): number {
+  receiveInto(target: Bytes): number {
     const { receiver } = this.#end;
-    const room = lengthOf(target);
+    const room = target.bytes.length;
     const length = receiver.receive(target, 0, room);
     if (length !== ANSWER.long) return length;
     if (receiver.length > room) throw tooLong(receiver.length, room);
@@ -50,11 +52,12 @@ export class Intake {
       receiver.requeue(unit);
       throw tooLong(receiver.length, room);
     }
-    return this.#copy(unit, target);
+    return this.#copy(unit, target.bytes);
   }
 
   #renew(): void {
     this.#pool = Buffer.allocUnsafeSlow(POOL);
+    this.#poolBytes = { bytes: this.#pool, longs: new BigInt64Array(this.#pool.buffer) };
     this.#at = 0;
     // As Node's own pool: whoever transferred one message would take its neighbours with it. Loaded only here, since it takes
     // longer than the rest of memmap.

@@ -1,4 +1,5 @@
 // The locks of a ring: a word that says who holds it. Taken over from the dead; never waited for without end.
+import { acquire, release } from './ordered.js';
 import { ASLEEP, HELD, TAG } from './ring-layout.js';
 
 /** What a ring must be told by others: who is alive, and how one sleeps. Words are indexes. */
@@ -67,6 +68,15 @@ export class RingLock {
 
   leave(): void {
     if (Atomics.exchange(this.#words, this.#index, 0) < 0) this.#world.wake(this.#index, 1);
+  }
+
+  /**
+   * `leave` for whoever wakes nobody urgently: whoever goes to sleep at this very moment, for the lock or for what was done behind it,
+   * may sleep for a slice.
+   */
+  leaveQuietly(): void {
+    if (acquire(this.#words, this.#index) === this.#me) release(this.#words, this.#index, 0);
+    else this.leave();
   }
 
   /** Its holder is dead, or it is we: an exception (of a stack that is full) ended a section of ours. */

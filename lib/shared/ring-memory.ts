@@ -1,5 +1,6 @@
 // What both halves of a ring share: its memory, its geometry, who we are, and how the other half is woken.
-import { UNIT, WORD } from './ring-layout.js';
+import { ANSWER, BASE, UNIT, WORD } from './ring-layout.js';
+import { acquire } from './ordered.js';
 import type { LockPlace, World } from './ring-lock.js';
 
 const { items, space, receiversAsleep, sendersAsleep } = WORD;
@@ -21,6 +22,8 @@ export class RingMemory implements RingPlace {
   readonly units: number;
   readonly tag: number;
   readonly world: World;
+  /** Where positions begin anew: see ring-layout.ts. */
+  readonly wrap: number;
   /** Milliseconds that the call of now may wait for a lock. */
   patience = LOCK_PATIENCE;
   /** What makes no sense, where an answer is `corrupt`. */
@@ -30,6 +33,7 @@ export class RingMemory implements RingPlace {
     this.words = words;
     this.bytes = bytes;
     this.units = units;
+    this.wrap = 2 * units;
     this.tag = tag;
     this.world = world;
   }
@@ -42,22 +46,51 @@ export class RingMemory implements RingPlace {
 
   /** Units between head and tail; both move meanwhile. */
   get used(): number {
-    const wrap = 2 * this.units;
     const tail = Atomics.load(this.words, WORD.tail);
     const head = Atomics.load(this.words, WORD.head);
-    const used = (((tail - head) % wrap) + wrap) % wrap;
+    const used = (((tail - head) % this.wrap) + this.wrap) % this.wrap;
     // A head that is before the tail for an instant: a record is received before its sender has left.
     return used >= this.units ? 0 : used;
   }
 
+  /** The word of the unit at a position. */
+  wordOf(at: number): number {
+    return BASE + (at >= this.units ? at - this.units : at) * 2;
+  }
+
+  /** The position so many units behind another. */
+  advance(at: number, count: number): number {
+    const next = at + count;
+    return next >= this.wrap ? next - this.wrap : next;
+  }
+
+  /** Units from a position to a later one. */
+  distance(from: number, to: number): number {
+    const distance = to - from;
+    return distance < 0 ? distance + this.wrap : distance;
+  }
+
+  /** Units of a record at `at` with `length` bytes; 0 when it cannot be that long. */
+  countAt(at: number, length: number): number {
+    const unit = at >= this.units ? at - this.units : at;
+    const count = length < 0 ? 0 : (length + 15) >>> 3;
+    return count > this.units - unit ? 0 : count;
+  }
+
+  /** The answer to nonsense; says what it is. */
+  corrupt(what: string, value: number): number {
+    this.trouble = `${what} is ${String(value)}`;
+    return ANSWER.corrupt;
+  }
+
   /** Wakes receivers, if one sleeps. */
   wakeReceivers(): void {
-    if (Atomics.load(this.words, receiversAsleep) !== 0) this.#wake(receiversAsleep, items);
+    if (acquire(this.words, receiversAsleep) !== 0) this.#wake(receiversAsleep, items);
   }
 
   /** Wakes senders, if one sleeps and an eighth is free: not for each message of a full ring. */
   wakeSenders(): void {
-    if (Atomics.load(this.words, sendersAsleep) === 0) return;
+    if (acquire(this.words, sendersAsleep) === 0) return;
     if (this.used <= this.units - (this.units >>> 3)) this.#wake(sendersAsleep, space);
   }
 

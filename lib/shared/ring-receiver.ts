@@ -1,21 +1,20 @@
 // The receiving half of a ring; see ring-layout.ts for its states. Numbers in, numbers out: nothing is allocated for a message.
-import {
-  ANSWER,
-  BASE,
-  HELD,
-  OVERHEAD,
-  STATE,
-  STATE_SHIFT,
-  TAG,
-  UNIT,
-  WORD,
-} from './ring-layout.js';
+import type { Bytes } from './familiar.js';
+import { ANSWER, BASE, HELD, OVERHEAD, STATE, STATE_SHIFT, UNIT, WORD } from './ring-layout.js';
+import { acquire, release } from './ordered.js';
+import type { RingKeeper } from './ring-keeper.js';
 import { RingLock } from './ring-lock.js';
 import type { RingMemory } from './ring-memory.js';
 import { ShortCopy } from './short-copy.js';
 
-const { RESERVED, COMMITTED, CLAIMED, RELEASED, ABANDONED, PADDING } = STATE;
+const { RESERVED, COMMITTED, CLAIMED, RELEASED, PADDING } = STATE;
 const { head: HEAD, scan: SCAN, receiveLock: LOCK, rescan: RESCAN, closed: CLOSED } = WORD;
+
+/** The state of a record that can be received. */
+const READY = COMMITTED << STATE_SHIFT;
+
+/** Words of a cache line. */
+const LINE = 16;
 
 /** Longer messages are claimed, and copied without the lock. */
 const INSIDE = 16 * 1024;
@@ -32,32 +31,37 @@ export class RingReceiver {
   offset = 0;
   /** The next look begins at the head, for what the dead left behind. */
   thorough = false;
+  /** What a look at an empty ring has read of the line behind: of no use but to have it in our cache. */
+  ahead = 0;
   readonly #ring: RingMemory;
   readonly #words: Int32Array;
   readonly #copy: ShortCopy;
   readonly #units: number;
-  readonly #wrap: number;
   readonly #me: number;
   readonly #lock: RingLock;
+  readonly #keeper: RingKeeper;
   /** Records, from head to end, that others may still commit or give back. */
   #outstanding = 0;
   #head = 0;
   #at = 0;
   #next = 0;
   #lastThorough = 0;
+  /** Where the next record will be if nobody else receives: head and scan, as a position that was checked, and its word. */
+  #here = -1;
+  #hereWord = 0;
 
-  constructor(ring: RingMemory) {
+  constructor(ring: RingMemory, keeper: RingKeeper) {
     this.#ring = ring;
     this.#words = ring.words;
-    this.#copy = new ShortCopy(ring.words, ring.bytes);
+    this.#copy = new ShortCopy(ring.bytes);
     this.#units = ring.units;
-    this.#wrap = 2 * ring.units;
     this.#me = ring.tag | HELD;
     this.#lock = new RingLock(ring, LOCK);
+    this.#keeper = keeper;
   }
 
   /** Copies the next message to `target`: its length, or an answer. `long`: more than `room`; it stays. */
-  receive(target: Uint8Array, at: number, room: number): number {
+  receive(target: Bytes, at: number, room: number): number {
     const unit = this.#find();
     if (unit < 0) return unit;
     const { length } = this;
@@ -67,13 +71,16 @@ export class RingReceiver {
     }
     this.#copy.out(target, at, this);
     const words = this.#words;
+    const next = this.#next;
     if (this.#at === this.#head) {
-      Atomics.store(words, HEAD, this.#next);
+      release(words, HEAD, next);
+      this.#expectAt(next);
     } else {
-      Atomics.store(words, BASE + unit * 2, RELEASED << STATE_SHIFT);
+      release(words, BASE + unit * 2, RELEASED << STATE_SHIFT);
     }
-    words[SCAN] = this.#next;
-    this.#leave();
+    words[SCAN] = next;
+    this.#lock.leaveQuietly();
+    this.#ring.wakeSenders();
     return length;
   }
 
@@ -91,7 +98,7 @@ export class RingReceiver {
   /** The end of a claim: the message is done with. */
   release(unit: number): boolean {
     if (!this.#settle(unit, RELEASED)) return false;
-    this.sweep(this.#ring.patience);
+    this.#keeper.sweep(this.#ring.patience);
     if (Atomics.load(this.#words, CLOSED) !== 0) this.#ring.wakeReceivers();
     return true;
   }
@@ -111,61 +118,45 @@ export class RingReceiver {
     return Atomics.compareExchange(this.#words, word, mine, next) === mine;
   }
 
-  /** Moves the head over what nobody needs any more. False: the lock could not be had. */
-  sweep(patience: number): boolean {
-    if (!this.#lock.take(patience)) return false;
+  /** The unit of the first message, with the lock held; or an answer, without it. */
+  #find(): number {
     const words = this.#words;
-    const head = Atomics.load(words, HEAD);
-    let at = head;
-    for (let walked = 0; at >= 0 && at < this.#wrap;) {
-      const word = this.#wordOf(at);
-      const state = Atomics.load(words, word);
-      const count = this.#countAt(at, Atomics.load(words, word + 1));
-      walked += count;
-      if (state === 0 || count === 0 || walked >= this.#units) break;
-      if (this.#kindOf(word, state) < RELEASED) break;
-      at = this.#advance(at, count);
+    const here = this.#here;
+    if (words[SCAN] === here && words[HEAD] === here && !this.thorough) {
+      // The usual case: the record here is the first, or there is none.
+      const word = this.#hereWord;
+      if (acquire(words, word) === 0) {
+        this.ahead = words[Math.min(word + LINE, words.length - 1)] ?? 0;
+        if (Atomics.load(words, RESCAN) === 0 && words[CLOSED] === 0) return ANSWER.wait;
+      } else if (Atomics.compareExchange(words, LOCK, 0, this.#me) === 0) {
+        return this.#isFirst(word, here) ? (word - BASE) / 2 : this.#walkLocked();
+      }
     }
-    if (at !== head) {
-      // A scan that is behind the head would be a look at bytes of anything.
-      const scan = Atomics.load(words, SCAN);
-      if (this.#distance(head, scan) < this.#distance(head, at)) Atomics.store(words, SCAN, at);
-      Atomics.store(words, HEAD, at);
-    }
-    this.#leave();
+    return this.#search();
+  }
+
+  #expectAt(at: number): void {
+    this.#here = at;
+    this.#hereWord = this.#ring.wordOf(at);
+  }
+
+  /** Whether what was seen here without the lock is so, and may be received. With the lock held. */
+  #isFirst(word: number, here: number): boolean {
+    const words = this.#words;
+    if (words[SCAN] !== here || words[HEAD] !== here || words[RESCAN] !== 0) return false;
+    if (acquire(words, word) !== READY) return false;
+    const length = words[word + 1] ?? 0;
+    const count = this.#ring.countAt(here, length);
+    if (count === 0 || count >= this.#units) return false;
+    this.length = length;
+    this.offset = word * 4 + UNIT;
+    this.#head = here;
+    this.#at = here;
+    this.#next = this.#ring.advance(here, count);
     return true;
   }
 
-  /** Whether the record at the head could be swept away, without the lock. */
-  isLitter(): boolean {
-    const head = Atomics.load(this.#words, HEAD);
-    if (head < 0 || head >= this.#wrap) return false;
-    const state = Atomics.load(this.#words, this.#wordOf(head));
-    const kind = state >>> STATE_SHIFT;
-    return kind >= RELEASED || (kind === RESERVED && !this.#ring.world.isAlive(state & TAG));
-  }
-
-  /** How many records are in which state, for stats(): index is the state. Undefined: no lock. */
-  census(): number[] | undefined {
-    if (!this.#lock.take(this.#ring.patience)) return undefined;
-    const counts = [0, 0, 0, 0, 0, 0, 0];
-    let at = Atomics.load(this.#words, HEAD);
-    for (let walked = 0; at >= 0 && at < this.#wrap;) {
-      const word = this.#wordOf(at);
-      const state = Atomics.load(this.#words, word);
-      const count = this.#countAt(at, Atomics.load(this.#words, word + 1));
-      const kind = state >>> STATE_SHIFT;
-      walked += count;
-      if (state === 0 || count === 0 || kind > PADDING || walked >= this.#units) break;
-      counts[kind] = (counts[kind] ?? 0) + 1;
-      at = this.#advance(at, count);
-    }
-    this.#leave();
-    return counts;
-  }
-
-  /** The unit of the first message, with the lock held; or an answer, without it. */
-  #find(): number {
+  #search(): number {
     if (this.thorough || !this.#seemsEmpty()) {
       const thorough = this.thorough;
       this.thorough = false;
@@ -179,10 +170,12 @@ export class RingReceiver {
   #seemsEmpty(): boolean {
     const words = this.#words;
     const scan = words[SCAN] ?? 0;
-    if (scan < 0 || scan >= this.#wrap) return false;
-    if (this.#distance(words[HEAD] ?? 0, scan) >= this.#units) return false;
-    if ((words[this.#wordOf(scan)] ?? 0) !== 0) return false;
-    return Atomics.load(words, RESCAN) === 0 && Atomics.load(words, SCAN) === scan;
+    if (scan < 0 || scan >= this.#ring.wrap) return false;
+    const head = words[HEAD] ?? 0;
+    if (this.#ring.distance(head, scan) >= this.#units) return false;
+    if ((words[this.#ring.wordOf(scan)] ?? 0) !== 0) return false;
+    if (head === scan) this.#expectAt(scan);
+    return Atomics.load(words, RESCAN) === 0 && acquire(words, SCAN) === scan;
   }
 
   /** Only when there is nothing to receive: is it the end, or does somebody dead hold something? */
@@ -210,14 +203,27 @@ export class RingReceiver {
     return unit === ANSWER.wait && closed && this.#outstanding === 0 ? ANSWER.closed : unit;
   }
 
+  /** With the lock held; without it where there is nothing. */
+  #walkLocked(): number {
+    const unit = this.#walk(false);
+    if (unit < 0) this.#leave();
+    return unit;
+  }
+
   #walk(thorough: boolean): number {
     const words = this.#words;
     // Behind the lock nobody else writes these: its compare-and-swap is the fence.
     const head = words[HEAD] ?? 0;
-    if (head < 0 || head >= this.#wrap) return this.#corrupt('its head', head);
+    if (head < 0 || head >= this.#ring.wrap) return this.#ring.corrupt('its head', head);
     let at = words[SCAN] ?? 0;
-    let walked = this.#distance(head, at);
-    if (thorough || words[RESCAN] !== 0 || at < 0 || at >= this.#wrap || walked >= this.#units) {
+    let walked = this.#ring.distance(head, at);
+    if (
+      thorough ||
+      words[RESCAN] !== 0 ||
+      at < 0 ||
+      at >= this.#ring.wrap ||
+      walked >= this.#units
+    ) {
       Atomics.store(words, RESCAN, 0);
       at = head;
       walked = 0;
@@ -227,17 +233,17 @@ export class RingReceiver {
     let again = 0;
     this.#outstanding = 0;
     for (;;) {
-      const word = this.#wordOf(at);
-      const state = Atomics.load(words, word);
+      const word = this.#ring.wordOf(at);
+      const state = acquire(words, word);
       if (state === 0) break;
       const length = words[word + 1] ?? 0;
-      const count = this.#countAt(at, length);
+      const count = this.#ring.countAt(at, length);
       walked += count;
       if (count === 0 || walked >= this.#units) {
-        answer = this.#corrupt('the length of a record', length);
+        answer = this.#ring.corrupt('the length of a record', length);
         break;
       }
-      const kind = this.#kindOf(word, state);
+      const kind = this.#keeper.kindOf(word, state);
       if (kind === COMMITTED) {
         // Its sender may have committed an older one that we have passed, or that lies before the scan: that one comes first.
         if (at !== free && again < AGAIN && Atomics.load(words, RESCAN) !== 0) {
@@ -250,76 +256,29 @@ export class RingReceiver {
         answer = (word - BASE) / 2;
         this.length = length;
         this.offset = OVERHEAD + (answer + 1) * UNIT;
-        this.#next = this.#advance(at, count);
+        this.#next = this.#ring.advance(at, count);
         break;
       }
-      const next = this.#advance(at, count);
+      const next = this.#ring.advance(at, count);
       if (kind > PADDING || kind === 0) {
-        answer = this.#corrupt('the state of a record', state);
+        answer = this.#ring.corrupt('the state of a record', state);
         break;
       }
       if (kind >= RELEASED && free === at) free = next;
-      else if (kind === RESERVED || (kind === CLAIMED && !this.#isOurs(state))) this.#outstanding++;
+      else if (kind === RESERVED || (kind === CLAIMED && !this.#keeper.isOurs(state)))
+        this.#outstanding++;
       at = next;
     }
     if (free !== head) Atomics.store(words, HEAD, free);
     words[SCAN] = at;
     this.#head = free;
     this.#at = at;
+    if (free === at) this.#expectAt(at);
     return answer;
-  }
-
-  /** The state of a record, after what the dead held was taken from them. With the lock held. */
-  #kindOf(word: number, state: number): number {
-    const kind = state >>> STATE_SHIFT;
-    if (kind !== RESERVED && kind !== CLAIMED) return kind;
-    if (this.#isOurs(state) || this.#ring.world.isAlive(state & TAG)) return kind;
-    const next = kind === RESERVED ? ABANDONED : COMMITTED;
-    // Another state by now: its sender has committed it after all.
-    const now = Atomics.compareExchange(this.#words, word, state, next << STATE_SHIFT);
-    if (now !== state) return now >>> STATE_SHIFT;
-    if (kind === RESERVED) {
-      Atomics.add(this.#words, WORD.abandoned, 1);
-    } else {
-      Atomics.add(this.#words, WORD.redelivered, 1);
-      Atomics.store(this.#words, RESCAN, 1);
-      this.#ring.wakeReceivers();
-    }
-    return next;
-  }
-
-  #isOurs(state: number): boolean {
-    return (state & TAG) === this.#ring.tag;
-  }
-
-  #wordOf(at: number): number {
-    return BASE + (at >= this.#units ? at - this.#units : at) * 2;
-  }
-
-  /** Units of a record at `at`; 0 when it cannot be that long. */
-  #countAt(at: number, length: number): number {
-    const unit = at >= this.#units ? at - this.#units : at;
-    const count = length < 0 ? 0 : (length + 15) >>> 3;
-    return count > this.#units - unit ? 0 : count;
-  }
-
-  #distance(from: number, to: number): number {
-    const distance = to - from;
-    return distance < 0 ? distance + this.#wrap : distance;
-  }
-
-  #advance(at: number, count: number): number {
-    const next = at + count;
-    return next >= this.#wrap ? next - this.#wrap : next;
   }
 
   #leave(): void {
     this.#lock.leave();
     this.#ring.wakeSenders();
-  }
-
-  #corrupt(what: string, value: number): number {
-    this.#ring.trouble = `${what} is ${String(value)}`;
-    return ANSWER.corrupt;
   }
 }

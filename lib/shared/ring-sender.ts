@@ -1,10 +1,11 @@
 // The sending half of a ring; see ring-layout.ts for its states. Numbers in, numbers out: nothing is allocated for a message.
+import type { Bytes } from './familiar.js';
 import { ANSWER, BASE, HELD, OVERHEAD, STATE, STATE_SHIFT, UNIT, WORD } from './ring-layout.js';
+import { release } from './ordered.js';
+import type { RingKeeper } from './ring-keeper.js';
 import { RingLock } from './ring-lock.js';
 import type { RingMemory } from './ring-memory.js';
-import type { RingReceiver } from './ring-receiver.js';
 import { ShortCopy } from './short-copy.js';
-import { lengthOf } from './true-bytes.js';
 
 const { RESERVED, COMMITTED, RELEASED, PADDING } = STATE;
 const { tail: TAIL, head: HEAD, headSeen: HEAD_SEEN, sendLock: LOCK, closed: CLOSED } = WORD;
@@ -16,34 +17,34 @@ export class RingSender {
   /** Where the payload of what was reserved last is. */
   offset = 0;
   readonly #ring: RingMemory;
-  readonly #receiver: RingReceiver;
+  readonly #keeper: RingKeeper;
   readonly #words: Int32Array;
   readonly #copy: ShortCopy;
   readonly #units: number;
-  readonly #wrap: number;
   readonly #me: number;
   readonly #lock: RingLock;
-  /** The tail behind what #allocate found. */
-  #next = 0;
+  /** The tail behind what #allocate found, and its word: checked, so that it need not be if it still is the tail. */
+  #next = -1;
+  #nextWord = 0;
 
-  constructor(ring: RingMemory, receiver: RingReceiver) {
+  constructor(ring: RingMemory, keeper: RingKeeper) {
     this.#ring = ring;
-    this.#receiver = receiver;
+    this.#keeper = keeper;
     this.#words = ring.words;
-    this.#copy = new ShortCopy(ring.words, ring.bytes);
+    this.#copy = new ShortCopy(ring.bytes);
     this.#units = ring.units;
-    this.#wrap = 2 * ring.units;
     this.#me = ring.tag | HELD;
     this.#lock = new RingLock(ring, LOCK);
   }
 
-  /** Sends `source`, which does not grow (see `fixed`): 0, or an answer. */
-  send(source: Uint8Array): number {
-    const length = lengthOf(source);
+  /** Sends bytes that do not grow: 0, or an answer. */
+  send(source: Bytes): number {
+    const { length } = source.bytes;
     if (length > INSIDE) return this.#sendLong(source, length);
     const unit = this.#allocate(length);
     if (unit < 0) return unit;
-    this.#copy.in(source, length, OVERHEAD + (unit + 1) * UNIT);
+    this.#words[this.#nextWord] = 0;
+    this.#copy.in(source, OVERHEAD + (unit + 1) * UNIT);
     if (!this.#publish(unit, length, COMMITTED << STATE_SHIFT)) return ANSWER.closed;
     this.#ring.wakeReceivers();
     return 0;
@@ -61,6 +62,7 @@ export class RingSender {
   reserve(length: number): number {
     const unit = this.#allocate(length);
     if (unit < 0) return unit;
+    this.#words[this.#nextWord] = 0;
     this.offset = OVERHEAD + (unit + 1) * UNIT;
     return this.#publish(unit, length, this.#reserved) ? unit : ANSWER.closed;
   }
@@ -87,7 +89,7 @@ export class RingSender {
   /** Gives back what was reserved. */
   abort(unit: number): boolean {
     if (!this.#settle(BASE + unit * 2, RELEASED)) return false;
-    this.#receiver.sweep(this.#ring.patience);
+    this.#keeper.sweep(this.#ring.patience);
     return true;
   }
 
@@ -100,10 +102,10 @@ export class RingSender {
     return taken;
   }
 
-  #sendLong(source: Uint8Array, length: number): number {
+  #sendLong(source: Bytes, length: number): number {
     const unit = this.reserve(length);
     if (unit < 0) return unit;
-    this.#copy.in(source, length, this.offset);
+    this.#copy.in(source, this.offset);
     if (this.#settle(BASE + unit * 2, COMMITTED)) return 0;
     this.#ring.trouble = 'the state of a record that was being sent has changed';
     return ANSWER.corrupt;
@@ -137,8 +139,7 @@ export class RingSender {
     }
     const word = BASE + unit * 2;
     words[word + 1] = length;
-    words[this.#wordOf(this.#next)] = 0;
-    Atomics.store(words, word, state);
+    release(words, word, state);
     words[TAIL] = this.#next;
     this.#lock.leave();
     return true;
@@ -162,8 +163,8 @@ export class RingSender {
     const units = this.#units;
     // Behind the lock nobody else writes these: its compare-and-swap is the fence.
     let tail = this.#words[TAIL] ?? 0;
-    if (tail < 0 || tail >= this.#wrap) return this.#corrupt('its tail', tail);
-    if (this.#words[this.#wordOf(tail)] !== 0) {
+    if (tail !== this.#next || this.#words[this.#nextWord] !== 0) {
+      if (tail < 0 || tail >= this.#ring.wrap) return this.#ring.corrupt('its tail', tail);
       tail = this.#stepOver(tail);
       if (tail < 0) return tail;
     }
@@ -171,7 +172,7 @@ export class RingSender {
     const room = units - unit;
     if (count <= room) {
       if (!this.#hasRoom(tail, count)) return ANSWER.wait;
-      this.#next = this.#advance(tail, count);
+      this.#go(tail, count);
       return unit;
     }
     // It lies side by side: the rest of the lap is left out. Where both can never fit at once the rest goes first.
@@ -179,16 +180,21 @@ export class RingSender {
     if (!this.#hasRoom(tail, together)) return ANSWER.wait;
     tail = this.#pad(tail, room);
     if (!this.#hasRoom(tail, count)) return ANSWER.wait;
-    this.#next = this.#advance(tail, count);
+    this.#go(tail, count);
     return 0;
+  }
+
+  #go(tail: number, count: number): void {
+    this.#next = this.#ring.advance(tail, count);
+    this.#nextWord = this.#ring.wordOf(this.#next);
   }
 
   #pad(tail: number, room: number): number {
     const words = this.#words;
-    const word = this.#wordOf(tail);
-    const next = this.#advance(tail, room);
+    const word = this.#ring.wordOf(tail);
+    const next = this.#ring.advance(tail, room);
     words[word + 1] = (room - 1) * UNIT;
-    words[this.#wordOf(next)] = 0;
+    words[this.#ring.wordOf(next)] = 0;
     Atomics.store(words, word, PADDING << STATE_SHIFT);
     Atomics.store(words, TAIL, next);
     return next;
@@ -199,7 +205,7 @@ export class RingSender {
     const words = this.#words;
     let at = tail;
     for (let walked = 0; ;) {
-      const word = this.#wordOf(at);
+      const word = this.#ring.wordOf(at);
       const state = Atomics.load(words, word);
       if (state === 0) return at;
       const length = Atomics.load(words, word + 1);
@@ -207,10 +213,10 @@ export class RingSender {
       const count = length < 0 ? 0 : (length + 15) >>> 3;
       walked += count;
       if (state >>> STATE_SHIFT > PADDING || count === 0 || count > this.#units - unit) {
-        return this.#corrupt('a record behind its tail', state);
+        return this.#ring.corrupt('a record behind its tail', state);
       }
-      if (walked >= this.#units) return this.#corrupt('the length of a record', length);
-      at = this.#advance(at, count);
+      if (walked >= this.#units) return this.#ring.corrupt('the length of a record', length);
+      at = this.#ring.advance(at, count);
       Atomics.store(words, TAIL, at);
     }
   }
@@ -218,39 +224,25 @@ export class RingSender {
   #hasRoom(tail: number, count: number): boolean {
     const words = this.#words;
     let used = tail - (words[HEAD_SEEN] ?? 0);
-    if (used < 0) used += this.#wrap;
+    if (used < 0) used += this.#ring.wrap;
     // Not what the head was a lap ago: it was seen by whoever last looked, under this same lock.
     if (used >= 0 && used + count < this.#units) return true;
     used = this.#look(tail);
     if (used + count < this.#units) return true;
-    if (this.#ring.trouble !== '' || !this.#receiver.isLitter()) return false;
-    return this.#receiver.sweep(0) && this.#look(tail) + count < this.#units;
+    if (this.#ring.trouble !== '' || !this.#keeper.isLitter()) return false;
+    return this.#keeper.sweep(0) && this.#look(tail) + count < this.#units;
   }
 
   /** Units in use, by the head as it is now. */
   #look(tail: number): number {
     const head = Atomics.load(this.#words, HEAD);
     let used = tail - head;
-    if (used < 0) used += this.#wrap;
-    if (head < 0 || head >= this.#wrap || used >= this.#units) {
-      this.#corrupt('its head', head);
+    if (used < 0) used += this.#ring.wrap;
+    if (head < 0 || head >= this.#ring.wrap || used >= this.#units) {
+      this.#ring.corrupt('its head', head);
       return this.#units;
     }
     this.#words[HEAD_SEEN] = head;
     return used;
-  }
-
-  #wordOf(at: number): number {
-    return BASE + (at >= this.#units ? at - this.#units : at) * 2;
-  }
-
-  #advance(at: number, count: number): number {
-    const next = at + count;
-    return next >= this.#wrap ? next - this.#wrap : next;
-  }
-
-  #corrupt(what: string, value: number): number {
-    this.#ring.trouble = `${what} is ${String(value)}`;
-    return ANSWER.corrupt;
   }
 }

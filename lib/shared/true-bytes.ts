@@ -28,13 +28,8 @@ export const setBytes = Function.prototype.call.bind(
 
 export const isBytes = (value: unknown): value is Uint8Array => kindOf(value) === 'Uint8Array';
 
-/** The same bytes, as an array that does not grow with its memory; another thread may let it grow at any moment. */
-export function fixed(array: Uint8Array): Uint8Array {
-  const buffer = bufferOf(array);
-  return isFixed(buffer) ? array : new Uint8Array(buffer, offsetOf(array), lengthOf(array));
-}
-
-function isFixed(buffer: ArrayBufferLike): boolean {
+/** Whether a buffer never grows or shrinks; another thread may let it grow at any moment. */
+export function isFixed(buffer: ArrayBufferLike): boolean {
   try {
     return !(buffer instanceof SharedArrayBuffer ? isGrowable(buffer) : isResizable(buffer));
   } catch {

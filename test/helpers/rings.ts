@@ -1,6 +1,8 @@
 // Rings in one process, without a mapping: who is alive and what time it is are the test's to say.
 
+import type { Bytes } from '../../lib/shared/familiar.js';
 import { ANSWER, OVERHEAD, UNIT, attach } from '../../lib/shared/ring-layout.js';
+import { RingKeeper } from '../../lib/shared/ring-keeper.js';
 import type { World } from '../../lib/shared/ring-lock.js';
 import { RingMemory } from '../../lib/shared/ring-memory.js';
 import { RingReceiver } from '../../lib/shared/ring-receiver.js';
@@ -34,6 +36,7 @@ export interface Peer {
   readonly ring: RingMemory;
   readonly sender: RingSender;
   readonly receiver: RingReceiver;
+  readonly keeper: RingKeeper;
 }
 
 export class Rings {
@@ -55,15 +58,22 @@ export class Rings {
     this.world.alive.add(tag);
     const { words, bytes, units, world } = this;
     const ring = new RingMemory({ words, bytes, units, tag, world });
-    const receiver = new RingReceiver(ring);
-    return { tag, ring, receiver, sender: new RingSender(ring, receiver) };
+    const keeper = new RingKeeper(ring);
+    const receiver = new RingReceiver(ring, keeper);
+    return { tag, ring, receiver, sender: new RingSender(ring, keeper), keeper };
   }
 }
+
+/** Bytes as a handle passes those that it knows. */
+export const ready = (bytes: Uint8Array): Bytes => ({
+  bytes,
+  longs: new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 3),
+});
 
 /** The next message of a peer as an array, or the ring's answer. */
 export function receive({ receiver }: Peer): number[] | number {
   const target = new Uint8Array(4096);
-  const answer = receiver.receive(target, 0, target.length);
+  const answer = receiver.receive(ready(target), 0, target.length);
   return answer < 0 ? answer : [...target.subarray(0, answer)];
 }
 

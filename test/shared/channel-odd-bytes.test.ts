@@ -1,7 +1,8 @@
 // Arrays that are not what they say: what is sent and filled is what they really are, and no code of theirs runs in the ring.
 import { Channel } from '../../lib/index.js';
 import { WORD } from '../../lib/shared/ring-layout.js';
-import { encode } from '../../lib/shared/codec.js';
+import { bytesOf } from '../../lib/shared/codec.js';
+import { Familiar } from '../../lib/shared/familiar.js';
 import { memmapSays, refused, refusedLater } from '../helpers/refusals.js';
 
 let channel: Channel;
@@ -112,7 +113,7 @@ it('an array that grows with its memory is filled in its length of now', () => {
 
 it.each([true, false])('memory that grows while it is sent stays as long as it was', (isView) => {
   const memory = new GrowingShared(32, { maxByteLength: 400 });
-  const bytes = encode('bytes', isView ? new Uint8Array(memory) : memory);
+  const { bytes } = new Familiar(bytesOf).of(isView ? new Uint8Array(memory) : memory);
   memory.grow(400);
   expect(bytes.length).toBe(32);
 });

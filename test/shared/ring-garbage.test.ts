@@ -1,7 +1,7 @@
 // Whatever is written over a ring: results or `corrupt`, in bounded time, and never outside of the ring.
 import fc from 'fast-check';
 import { ANSWER, BASE, OVERHEAD, WORD } from '../../lib/shared/ring-layout.js';
-import { type Peer, Rings, drain, messageOf, receive } from '../helpers/rings.js';
+import { type Peer, Rings, drain, messageOf, receive, ready } from '../helpers/rings.js';
 
 const UNITS = 40;
 const names = Object.values(WORD).filter((index) => index >= WORD.closed);
@@ -37,7 +37,7 @@ function act(peer: Peer, what: string, length: number): number {
   const { sender, receiver } = peer;
   switch (what) {
     case 'send':
-      return sender.send(messageOf(0, 0, length));
+      return sender.send(ready(messageOf(0, 0, length)));
     case 'receive': {
       const message = receive(peer);
       return typeof message === 'number' ? message : 0;
@@ -57,10 +57,10 @@ function act(peer: Peer, what: string, length: number): number {
       return 0;
     }
     case 'census':
-      receiver.census();
+      peer.keeper.census();
       return 0;
     case 'sweep':
-      receiver.sweep(1);
+      peer.keeper.sweep(1);
       return 0;
     default:
       return sender.close(1) ? 0 : ANSWER.busy;
@@ -120,7 +120,7 @@ describe('a lock that', () => {
   ])('%s is taken over', (_name, word) => {
     const rings = lockedBy(word);
     const peer = rings.join(1);
-    expect(peer.sender.send(messageOf(1, 1, 9))).toBe(0);
+    expect(peer.sender.send(ready(messageOf(1, 1, 9)))).toBe(0);
     expect(drain(peer)).toEqual([[...messageOf(1, 1, 9)]]);
     expect(rings.words[WORD.sendLock]).toBe(0);
   });
@@ -128,7 +128,7 @@ describe('a lock that', () => {
   it('a live one holds is waited for, and not for long', () => {
     const rings = lockedBy((1 << 30) | 5);
     const peer = rings.join(1);
-    expect(peer.sender.send(messageOf(1, 1, 9))).toBe(ANSWER.busy);
+    expect(peer.sender.send(ready(messageOf(1, 1, 9)))).toBe(ANSWER.busy);
     expect(rings.world.time).toBeLessThan(50);
     peer.receiver.thorough = true;
     expect(peer.receiver.claim()).toBe(ANSWER.busy);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { ANSWER, longestOf } from '../../lib/shared/ring-layout.js';
-import { type Peer, Rings, receive } from '../helpers/rings.js';
+import { type Peer, Rings, receive, ready } from '../helpers/rings.js';
 
 /** What should be in the ring: a plain array, oldest first. */
 interface Entry {
@@ -91,7 +91,7 @@ class Model {
 
   send(peer: Peer, count: number): void {
     const bytes = this.bytes(count);
-    if (!this.accepted(peer.sender.send(Uint8Array.from(bytes)))) return;
+    if (!this.accepted(peer.sender.send(ready(Uint8Array.from(bytes))))) return;
     this.entries.push({ bytes, state: 'committed', owner: undefined, unit: -1 });
   }
 

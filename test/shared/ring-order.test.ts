@@ -1,6 +1,6 @@
 // What one sender sends is received in its order, whenever it goes on while somebody receives.
 import { ANSWER } from '../../lib/shared/ring-layout.js';
-import { type Peer, Rings, drain, messageOf, receive } from '../helpers/rings.js';
+import { type Peer, Rings, drain, messageOf, receive, ready } from '../helpers/rings.js';
 import { Stepped, withPlainAtomics } from '../helpers/stepped.js';
 
 const LENGTH = 40;
@@ -43,7 +43,7 @@ describe.each([
           for (const name of [3, 4]) {
             const message = messageOf(0, 0, 5);
             message[0] = name;
-            expect(sender.sender.send(message)).toBe(0);
+            expect(sender.sender.send(ready(message))).toBe(0);
           }
         };
         stepped.at(step, commit);

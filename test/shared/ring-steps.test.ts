@@ -1,6 +1,6 @@
 // One peer is killed, or passes its turn to another, before each single access to the shared words that it makes.
 import { ANSWER, WORD, longestOf } from '../../lib/shared/ring-layout.js';
-import { type Peer, Rings, drain, messageOf, receive } from '../helpers/rings.js';
+import { type Peer, Rings, drain, messageOf, receive, ready } from '../helpers/rings.js';
 import { Killed, Stepped, withPlainAtomics } from '../helpers/stepped.js';
 
 const UNITS = 40;
@@ -29,7 +29,7 @@ class Story {
     const message = messageOf(0, 0, length);
     message[0] = name;
     this.maybeSent = name;
-    const answer = sender.send(message);
+    const answer = sender.send(ready(message));
     this.maybeSent = undefined;
     if (answer === 0) this.sent.push(name);
     return answer;
