@@ -17,6 +17,7 @@
     {
       "target_name": "memmap",
       "sources": [
+        "native/background.cc",
         "native/binding.cc",
         "native/books.cc",
         "native/buffers.cc",

@@ -1,13 +1,11 @@
 #include "inbox.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <vector>
 
+#include "background.h"
 #include "sys/in_signal.h"
 
 namespace memmap {
@@ -47,23 +45,6 @@ void* listen(void*) {
   }
 }
 
-bool start_listening() {
-  sigset_t all;
-  sigset_t own;
-  sigfillset(&all);
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  constexpr size_t kStack = size_t{256} << 10;
-  pthread_attr_setstacksize(&attributes, kStack);
-  pthread_sigmask(SIG_SETMASK, &all, &own);
-  pthread_t thread;
-  const bool started = pthread_create(&thread, &attributes, listen, nullptr) == 0;
-  pthread_sigmask(SIG_SETMASK, &own, nullptr);
-  pthread_attr_destroy(&attributes);
-  return started;
-}
-
 // The function is about to be freed: by us, or because its environment ends.
 void forget(napi_env, void* data, void*) {
   Post& post = post_office();
@@ -90,7 +71,7 @@ Inbox* make(napi_env env, napi_value deliver) {
   napi_unref_threadsafe_function(env, function);
   Post& post = post_office();
   const std::lock_guard lock(post.mutex);
-  if (!post.running) post.running = start_listening();
+  if (!post.running) post.running = start_background(listen, nullptr);
   inbox->deliver = function;
   post.open.push_back(inbox);
   return inbox;

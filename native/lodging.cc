@@ -1,11 +1,10 @@
 #include "lodging.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 
+#include "background.h"
 #include "sys/sync.h"
 
 namespace memmap::waiters {
@@ -172,23 +171,6 @@ void* live(void* data) {
   return nullptr;
 }
 
-bool start(Lodging* lodging) {
-  sigset_t all;
-  sigset_t own;
-  sigfillset(&all);
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  constexpr size_t kStack = size_t{256} << 10;
-  pthread_attr_setstacksize(&attributes, kStack);
-  pthread_sigmask(SIG_SETMASK, &all, &own);
-  pthread_t thread;
-  const bool started = pthread_create(&thread, &attributes, live, lodging) == 0;
-  pthread_sigmask(SIG_SETMASK, &own, nullptr);
-  pthread_attr_destroy(&attributes);
-  return started;
-}
-
 }  // namespace
 
 House& house() {
@@ -242,7 +224,7 @@ bool lodge(const Sleeper& sleeper) {
   } else {
     auto* lodging = new Lodging();
     lie_down(*lodging, sleeper);
-    if (!start(lodging)) {
+    if (!start_background(live, lodging)) {
       delete lodging;
       return false;
     }

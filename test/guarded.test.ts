@@ -2,44 +2,11 @@
 
 import { truncateSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
-import { FaultError, Mapping, mapFileSync, pageSize, registry } from '../lib/index.js';
-import { Scratch, patterned } from './helpers/files.js';
+import { FaultError, Mapping, mapFileSync, pageSize } from '../lib/index.js';
 import { memmapSays, refused, refusedLater } from './helpers/refusals.js';
+import { damagedForEach, lose, m, original, path, told } from './helpers/damaged.js';
 
-const scratch = new Scratch();
-const PAGES = 4;
-const original = patterned(PAGES * pageSize);
-
-let path: string;
-let m: Mapping;
-let told: FaultError[];
-
-function listenTo(mapping: Mapping): FaultError[] {
-  const errors: FaultError[] = [];
-  mapping.on('fault', (error) => errors.push(error));
-  return errors;
-}
-
-/** Pages of the mapping that faulted in a file that now ends before them, read once each. */
-function lose(from: number): void {
-  truncateSync(path, from * pageSize);
-  for (let page = from; page < PAGES; page++) expect(m.buffer[page * pageSize]).toBe(0);
-}
-
-beforeEach(() => {
-  path = scratch.file(original);
-  m = mapFileSync(path, { access: 'read-write' });
-  told = listenTo(m);
-  expect(m.buffer.equals(original)).toBe(true);
-});
-afterEach(async () => {
-  const drifts = registry.verify();
-  for (const mapping of registry.mappings()) mapping.unmap();
-  await turn();
-  expect(drifts.map(({ kind, found }) => [kind, found])).toEqual([]);
-});
-
-afterAll(() => scratch.remove());
+damagedForEach();
 
 describe('guarded', () => {
   it.each<[string, unknown]>([

@@ -1,21 +1,14 @@
 // Cells in every situation that could make the kernel's list of them wrong: each in a child, which must live and end well.
-import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Scratch } from '../helpers/files';
+import { robustAddon } from '../helpers/robust';
 import { runProgram, survives, testWhere, withGc } from './program';
 
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
 
-const addon = join(scratch.folder, 'robust.node');
-try {
-  const source = join(__dirname, '..', 'helpers', 'robust.c');
-  execFileSync('cc', ['-shared', '-fPIC', '-pthread', '-o', addon, source], { stdio: 'pipe' });
-} catch (error) {
-  process.stderr.write(`${String(error)}\n`);
-}
-const testC = testWhere(existsSync(addon), 'no C compiler');
+const { addon, isThere } = robustAddon(scratch);
+const testC = testWhere(isThere, 'no C compiler');
 
 const dist = join(__dirname, '..', '..', 'dist', 'shared');
 
