@@ -15,6 +15,7 @@ import {
   copyOut,
   mustBeWritable,
 } from './transfer.js';
+import { byteLengthOf } from './true-bytes.js';
 import * as validate from './validate.js';
 import { makeSharedView, makeView } from './views.js';
 
@@ -171,8 +172,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     const from = validate.bytes('offset', offset);
     const { result, bytes } = targetOf(into);
     const record = liveOf(this);
-    const length =
-      bytes === undefined ? validate.bytes('length', into) : validate.byteLengthOf(bytes);
+    const length = bytes === undefined ? validate.bytes('length', into) : byteLengthOf(bytes);
     validate.within(from, length, record.length);
     const target = bytes ?? Buffer.allocUnsafe(length);
     if (length > 0) copyOut(record, from, target);
@@ -199,8 +199,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     const { result, bytes } = targetOf(into);
     const chosen = longCall(options);
     const record = liveOf(this);
-    const length =
-      bytes === undefined ? validate.bytes('length', into) : validate.byteLengthOf(bytes);
+    const length = bytes === undefined ? validate.bytes('length', into) : byteLengthOf(bytes);
     validate.within(from, length, record.length);
     const target = bytes ?? Buffer.allocUnsafeSlow(length);
     await during(record, 'readAsync()', () =>
@@ -217,7 +216,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     const from = validate.bytes('offset', offset);
     const bytes = bytesOf(source);
     const record = liveOf(this);
-    validate.within(from, validate.byteLengthOf(bytes), record.length);
+    validate.within(from, byteLengthOf(bytes), record.length);
     return copyIn(record, from, bytes);
   }
 
@@ -231,7 +230,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     const bytes = bytesOf(source);
     const chosen = longCall(options);
     const record = liveOf(this);
-    const length = validate.byteLengthOf(bytes);
+    const length = byteLengthOf(bytes);
     validate.within(from, length, record.length);
     mustBeWritable(record, from, length);
     return during(record, 'writeAsync()', () =>

@@ -5,7 +5,8 @@ import { type LongCallOptions } from './chunks.js';
 import { flags } from './constants.js';
 import { misuse } from './errors.js';
 import type { MappingRecord } from './record.js';
-import { byteLengthOf, byteView } from './validate.js';
+import { byteLengthOf } from './true-bytes.js';
+import { byteView } from './validate.js';
 import { mappingOf } from './views.js';
 
 /** Small enough that copying a piece on the event loop does not hold it up. */

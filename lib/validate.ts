@@ -1,7 +1,7 @@
 // Every check of an argument, once. Each error names the argument, what was expected and what
 // came. Reads a property once and never after the check.
-import { Buffer } from 'node:buffer';
 import { misuse } from './errors.js';
+import { bytesBelow } from './true-bytes.js';
 
 /** The most that a byte offset or length can be without losing precision. */
 const MOST = Number.MAX_SAFE_INTEGER;
@@ -168,40 +168,27 @@ export function withinReservation(range: ByteRange, total: number): void {
   fits(range, total, 'reservation');
 }
 
-const intrinsic = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint8Array.prototype) as object,
-  'byteLength',
-) as { get: (this: Uint8Array) => number };
-const { get: byteLengthGetter } = intrinsic;
-
-const { get: tagGetter } = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint8Array.prototype) as object,
-  Symbol.toStringTag,
-) as { get: (this: unknown) => string | undefined };
-
-/** What kind of TypedArray it is, of whatever realm; undefined for anything else. */
-export const typedArrayKind = (value: unknown): string | undefined => tagGetter.call(value);
-
-/** The real length: an own property of that name cannot lie to us. */
-export const byteLengthOf = (view: Uint8Array): number => byteLengthGetter.call(view);
+const GONE =
+  'attached (it was transferred, its mapping was unmapped, or its memory became shorter)';
 
 /** Bytes to read from or write into. A detached buffer is an error, not zero bytes. */
 export function byteView(name: string, value: unknown): Uint8Array {
   if (!ArrayBuffer.isView(value)) {
     throw argument(name, 'a Buffer, TypedArray or DataView', value);
   }
-  mustBeAttached(name, value);
-  return value.constructor === Uint8Array || Buffer.isBuffer(value)
-    ? value
-    : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  try {
+    return bytesBelow(value);
+  } catch {
+    throw argument(name, GONE, value);
+  }
 }
 
-/** A detached TypedArray is empty; a detached DataView throws when asked for its length. */
-function mustBeAttached(name: string, value: ArrayBufferView): void {
+/** The bytes of an ArrayBuffer or a SharedArrayBuffer. */
+export function bufferBytes(name: string, value: ArrayBufferLike): Uint8Array {
   try {
-    if (value.byteLength === 0) new Uint8Array(value.buffer);
+    return new Uint8Array(value);
   } catch {
-    throw argument(name, 'attached (it was transferred, or its mapping was unmapped)', value);
+    throw argument(name, GONE, value);
   }
 }
 

@@ -1,4 +1,6 @@
+import { byteLengthOf } from '../lib/true-bytes.js';
 import * as validate from '../lib/validate.js';
+import { growing } from './helpers/growing.js';
 import { refused } from './helpers/refusals.js';
 
 type ViewMaker = (buffer: ArrayBuffer) => NodeJS.ArrayBufferView;
@@ -194,9 +196,52 @@ describe('byteView', () => {
     expect(error.message).toContain('attached');
   });
 
+  it.each<[string, ViewMaker]>([
+    ['a Uint8Array', (buffer) => new Uint8Array(buffer, 8, 16)],
+    ['a BigInt64Array', (buffer) => new BigInt64Array(buffer, 8, 2)],
+    ['a DataView', (buffer) => new DataView(buffer, 8, 16)],
+  ])('refuses %s whose memory became shorter', (_name, make) => {
+    const memory = growing(64, 128);
+    const view = make(memory);
+    memory.resize(20);
+    const error = refused(() => validate.byteView('source', view));
+    expect(error).toMatchObject({ code: 'ERR_MEMMAP_ARGUMENT', argument: 'source' });
+    expect(error.message).toContain('attached');
+    memory.resize(64);
+    expect(validate.byteView('source', view)).toHaveLength(16);
+  });
+
+  it('takes what is empty and has its memory', () => {
+    expect(validate.byteView('source', new Uint8Array())).toHaveLength(0);
+    expect(validate.byteView('source', new BigInt64Array(2).subarray(1, 1))).toHaveLength(0);
+    expect(validate.byteView('source', new DataView(new ArrayBuffer(4), 4))).toHaveLength(0);
+  });
+
   it('knows the length of a view that lies about it', () => {
     const liar = Object.defineProperty(new Uint8Array(4), 'byteLength', { value: 1000 });
-    expect(validate.byteLengthOf(liar)).toBe(4);
+    expect(byteLengthOf(liar)).toBe(4);
+  });
+
+  it.each<[string, NodeJS.ArrayBufferView]>([
+    ['a DataView', new DataView(new ArrayBuffer(16))],
+    ['a Float64Array', new Float64Array(2)],
+  ])('gives all bytes of %s that lies about its class', (_name, view) => {
+    Object.defineProperty(view, 'constructor', { value: Uint8Array });
+    Object.defineProperty(view, 'byteLength', { value: 3 });
+    expect(validate.byteView('source', view)).toHaveLength(16);
+    Object.setPrototypeOf(view, Buffer.prototype as object);
+    expect(validate.byteView('source', view)).toHaveLength(16);
+  });
+});
+
+describe('bufferBytes', () => {
+  it('gives the bytes of a buffer, and refuses one that was transferred', () => {
+    const buffer = new ArrayBuffer(8);
+    expect(validate.bufferBytes('message', buffer)).toHaveLength(8);
+    expect(validate.bufferBytes('message', new SharedArrayBuffer(4))).toHaveLength(4);
+    structuredClone(buffer, { transfer: [buffer] });
+    const error = refused(() => validate.bufferBytes('message', buffer));
+    expect(error).toMatchObject({ code: 'ERR_MEMMAP_ARGUMENT', argument: 'message' });
   });
 });
 

@@ -3,7 +3,7 @@ import { isAnyArrayBuffer } from 'node:util/types';
 import { deserialize, serialize } from 'node:v8';
 import { misuse } from '../errors.js';
 import * as validate from '../validate.js';
-import { isBytes, lengthOf } from './true-bytes.js';
+import { isBytes, lengthOf } from '../true-bytes.js';
 
 /**
  * How a channel writes its messages. 'bytes': as they are. 'utf8': strings. 'json': whatever `JSON.stringify` takes. 'v8': what
@@ -59,7 +59,7 @@ export function encode(codec: Exclude<Codec, 'bytes'>, message: unknown): Uint8A
 export function bytesOf(message: unknown): Uint8Array {
   if (isBytes(message) && lengthOf(message) > 0) return message;
   return isAnyArrayBuffer(message)
-    ? new Uint8Array(message)
+    ? validate.bufferBytes('message', message)
     : validate.byteView('message', message);
 }
 

@@ -1,5 +1,6 @@
 // The bytes of what a caller passes. Most pass the same array again and again, and are asked about it once.
-import { bufferOf, isFixed, lengthOf, offsetOf } from './true-bytes.js';
+import { bufferOf, isFixed, lengthOf, offsetOf } from '../true-bytes.js';
+import { mappingOf } from '../views.js';
 
 /** Bytes, and the same eight at a time where that is at hand, for short copies. */
 export interface Bytes {
@@ -7,15 +8,19 @@ export interface Bytes {
   readonly longs: BigInt64Array;
 }
 
-/** An array that is remembered keeps its memory: not more than this. */
+/** An array that is remembered keeps its memory: not more than this, and no mapping. */
 const KEPT = 64 * 1024;
+
+const mayKeep = (buffer: ArrayBufferLike): boolean =>
+  buffer.byteLength <= KEPT && isFixed(buffer) && mappingOf(buffer) === undefined;
 
 const NOTHING = Symbol('nothing');
 const NO_LONGS = new BigInt64Array();
+const EMPTY = new Uint8Array();
 
 export class Familiar implements Bytes {
   /** An array of ours that does not grow: its length is what it says, and 0 once its memory has gone. */
-  bytes: Uint8Array = new Uint8Array();
+  bytes: Uint8Array = EMPTY;
   longs: BigInt64Array = NO_LONGS;
   readonly #examine: (value: unknown) => Uint8Array;
   #value: unknown = NOTHING;
@@ -39,10 +44,11 @@ export class Familiar implements Bytes {
     const array = this.#examine(value);
     const buffer = bufferOf(array);
     const bytes = new Uint8Array(buffer, offsetOf(array), lengthOf(array));
-    if (buffer.byteLength > KEPT || !isFixed(buffer)) return plain(bytes);
+    this.bytes = EMPTY;
+    this.longs = NO_LONGS;
+    if (!mayKeep(buffer)) return plain(bytes);
     this.#value = value;
     this.bytes = bytes;
-    this.longs = NO_LONGS;
     return this;
   }
 

@@ -4,7 +4,7 @@ import { misuse } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
 import { type Bytes, plain } from './familiar.js';
 import { ANSWER } from './ring-layout.js';
-import { setBytes } from './true-bytes.js';
+import { setBytes } from '../true-bytes.js';
 
 /** As in Node's own pool a small message keeps its neighbours' memory: not more than this. */
 const POOL = 16 * 1024;

@@ -1,6 +1,7 @@
 // The one who writes a Latest.
 import { misuse } from '../errors.js';
 import { type WriteSource, bytesOf } from '../transfer.js';
+import { byteLengthOf } from '../true-bytes.js';
 import * as validate from '../validate.js';
 import type { Cell } from './cell.js';
 import { wake } from './futex.js';
@@ -64,7 +65,7 @@ export class LatestWriter {
   write(value: WriteSource): number {
     this.#live();
     const bytes = bytesOf(value);
-    const length = validate.byteLengthOf(bytes);
+    const length = byteLengthOf(bytes);
     this.#mustFit(length);
     const number = this.#free();
     this.#windows.whole(number).set(bytes);

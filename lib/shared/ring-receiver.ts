@@ -37,6 +37,8 @@ export class RingReceiver {
   readonly #words: Int32Array;
   readonly #copy: ShortCopy;
   readonly #units: number;
+  /** Of the ring: what lies behind is none of ours. */
+  readonly #lastWord: number;
   readonly #me: number;
   readonly #lock: RingLock;
   readonly #keeper: RingKeeper;
@@ -47,14 +49,15 @@ export class RingReceiver {
   #next = 0;
   #lastThorough = 0;
   /** Where the next record will be if nobody else receives: head and scan, as a position that was checked, and its word. */
-  #here = -1;
-  #hereWord = 0;
+  #here = 0;
+  #hereWord = BASE;
 
   constructor(ring: RingMemory, keeper: RingKeeper) {
     this.#ring = ring;
     this.#words = ring.words;
     this.#copy = new ShortCopy(ring.bytes);
     this.#units = ring.units;
+    this.#lastWord = BASE + 2 * ring.units - 1;
     this.#me = ring.tag | HELD;
     this.#lock = new RingLock(ring, LOCK);
     this.#keeper = keeper;
@@ -126,7 +129,7 @@ export class RingReceiver {
       // The usual case: the record here is the first, or there is none.
       const word = this.#hereWord;
       if (acquire(words, word) === 0) {
-        this.ahead = words[Math.min(word + LINE, words.length - 1)] ?? 0;
+        this.ahead = words[Math.min(word + LINE, this.#lastWord)] ?? 0;
         if (Atomics.load(words, RESCAN) === 0 && words[CLOSED] === 0) return ANSWER.wait;
       } else if (Atomics.compareExchange(words, LOCK, 0, this.#me) === 0) {
         return this.#isFirst(word, here) ? (word - BASE) / 2 : this.#walkLocked();

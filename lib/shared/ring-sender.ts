@@ -24,8 +24,8 @@ export class RingSender {
   readonly #me: number;
   readonly #lock: RingLock;
   /** The tail behind what #allocate found, and its word: checked, so that it need not be if it still is the tail. */
-  #next = -1;
-  #nextWord = 0;
+  #next = 0;
+  #nextWord = BASE;
 
   constructor(ring: RingMemory, keeper: RingKeeper) {
     this.#ring = ring;

@@ -1,6 +1,6 @@
 // Copies of messages. Short ones eight bytes at a time: making a view to copy with takes longer than such a copy.
 import type { Bytes } from './familiar.js';
-import { setBytes } from './true-bytes.js';
+import { setBytes } from '../true-bytes.js';
 
 /** Up to so many bytes; beyond, a call copies faster than a loop. */
 const MOST_OUT = 384;

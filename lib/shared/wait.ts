@@ -5,6 +5,7 @@ import { misuse } from '../errors.js';
 import { inside } from '../inside.js';
 import { Mapping } from '../mapping.js';
 import { liveOf } from '../memory.js';
+import { kindOf } from '../true-bytes.js';
 import * as validate from '../validate.js';
 import { mappingOf, offsetOf } from '../views.js';
 import { type Spot, sharedRecord, sleep, sleepLater, wake } from './futex.js';
@@ -42,7 +43,7 @@ function wordAt(target: unknown, index: unknown): Word {
     const offset = validate.bytes('index', index);
     return { mapping: target as Mapping, offset, local: undefined };
   }
-  const kind = validate.typedArrayKind(target);
+  const kind = kindOf(target);
   if (kind !== 'Int32Array' && kind !== 'Uint32Array') {
     throw validate.wrongKind(
       'target',

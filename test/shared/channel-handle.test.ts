@@ -1,9 +1,11 @@
 // What a handle of a channel does at its edges: code of the caller's that runs inside of a call, calls that wait side by side, bytes
 // that are no message.
 import { getEventListeners } from 'node:events';
+import { truncateSync } from 'node:fs';
 import { isNativeError } from 'node:util/types';
 import { runInNewContext } from 'node:vm';
-import { Channel, type Mapping, mapAnonymous } from '../../lib/index.js';
+import { Channel, type Mapping, mapAnonymous, mapFileSync, pageSize } from '../../lib/index.js';
+import { Scratch } from '../helpers/files.js';
 import { memmapSays, refused, refusedLater } from '../helpers/refusals.js';
 
 const KIB = 1024;
@@ -211,4 +213,28 @@ describe('the memory of a message', () => {
     channel.detach();
     mapping.unmap();
   });
+});
+
+it('a file that is cut behind its channel, which never looks there', () => {
+  const scratch = new Scratch();
+  const channelLength = 3 * pageSize;
+  const path = scratch.file(Buffer.alloc(8 * pageSize));
+  const file = mapFileSync(path, { access: 'read-write' });
+  new Channel(file, { length: channelLength }).detach();
+  const channel = new Channel(file);
+  const faults: unknown[] = [];
+  file.on('fault', (fault) => faults.push(fault));
+  truncateSync(path, channelLength);
+  const message = Buffer.alloc(40, 7);
+  // Around the ring, with looks at it while it is empty.
+  for (let sent = 0; sent < 300; sent++) {
+    expect(channel.tryReceive()).toBeUndefined();
+    expect(channel.trySend(message)).toBe(true);
+    expect(channel.tryReceive()).toEqual(message);
+  }
+  expect([faults, file.faults]).toEqual([[], []]);
+  channel.detach();
+  file.unmap();
+  mapping.unmap();
+  scratch.remove();
 });

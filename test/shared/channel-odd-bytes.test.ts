@@ -3,6 +3,7 @@ import { Channel } from '../../lib/index.js';
 import { WORD } from '../../lib/shared/ring-layout.js';
 import { bytesOf } from '../../lib/shared/codec.js';
 import { Familiar } from '../../lib/shared/familiar.js';
+import { growing, growingShared } from '../helpers/growing.js';
 import { memmapSays, refused, refusedLater } from '../helpers/refusals.js';
 
 let channel: Channel;
@@ -80,17 +81,8 @@ it.each([100, 300, 20_000])('a target that says that %d bytes fit does not get t
   expect(channel.tryReceive()?.length).toBe(length);
 });
 
-/** Memory that can be made longer: not in the language's types of the version that we compile for. */
-interface Longer {
-  resize(length: number): void;
-  grow(length: number): void;
-}
-type Growing<Memory> = new (length: number, options: object) => Memory & Longer;
-const GrowingBuffer = ArrayBuffer as unknown as Growing<ArrayBuffer>;
-const GrowingShared = SharedArrayBuffer as unknown as Growing<SharedArrayBuffer>;
-
 it('an array that grows with its memory is sent in its length of now', () => {
-  const memory = new GrowingBuffer(8, { maxByteLength: 64 });
+  const memory = growing(8, 64);
   const array = new Uint8Array(memory);
   for (const length of [8, 40, 64, 4]) {
     memory.resize(length);
@@ -101,7 +93,7 @@ it('an array that grows with its memory is sent in its length of now', () => {
 });
 
 it('an array that grows with its memory is filled in its length of now', () => {
-  const memory = new GrowingBuffer(8, { maxByteLength: 64 });
+  const memory = growing(8, 64);
   const array = new Uint8Array(memory);
   for (const length of [8, 40, 64, 4]) {
     memory.resize(length);
@@ -112,11 +104,34 @@ it('an array that grows with its memory is filled in its length of now', () => {
 });
 
 it.each([true, false])('memory that grows while it is sent stays as long as it was', (isView) => {
-  const memory = new GrowingShared(32, { maxByteLength: 400 });
+  const memory = growingShared(32, 400);
   const { bytes } = new Familiar(bytesOf).of(isView ? new Uint8Array(memory) : memory);
   memory.grow(400);
   expect(bytes.length).toBe(32);
 });
+
+it.each([
+  ['an ArrayBuffer that was transferred', transferred(new ArrayBuffer(8))],
+  ['an array whose memory became shorter', shrunk()],
+])('%s is no message', (_, message) => {
+  expect(refused(() => channel.trySend(message))).toMatchObject({
+    ...memmapSays('ARGUMENT'),
+    argument: 'message',
+  });
+  expect(channel.tryReceive()).toBeUndefined();
+});
+
+function transferred(buffer: ArrayBuffer): ArrayBuffer {
+  structuredClone(buffer, { transfer: [buffer] });
+  return buffer;
+}
+
+function shrunk(): Uint8Array {
+  const memory = growing(64, 128);
+  const array = new Uint8Array(memory, 8, 16);
+  memory.resize(20);
+  return array;
+}
 
 it('a message that is taken away while it waits is not sent', async () => {
   const small = Channel.create(null, { capacity: 64 });

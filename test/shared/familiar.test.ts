@@ -1,6 +1,8 @@
 // What is remembered of an array that is passed again and again, and copies with it.
 import { Familiar, plain } from '../../lib/shared/familiar.js';
+import { mapAnonymous } from '../../lib/index.js';
 import { ShortCopy } from '../../lib/shared/short-copy.js';
+import { growing } from '../helpers/growing.js';
 
 const examined: unknown[] = [];
 function examine(value: unknown): Uint8Array {
@@ -12,12 +14,6 @@ beforeEach(() => examined.splice(0));
 
 const numbered = (length: number): Uint8Array =>
   Uint8Array.from({ length }, (_, index) => (index * 7 + 1) & 0xff);
-
-/** Not in the language's types of the version that we compile for. */
-function growing(length: number, maxByteLength: number): ArrayBuffer {
-  const Growing = ArrayBuffer as unknown as new (length: number, options: object) => ArrayBuffer;
-  return new Growing(length, { maxByteLength });
-}
 
 it('an array is asked about once, and has its longs from the second time on', () => {
   const familiar = new Familiar(examine);
@@ -54,6 +50,7 @@ it.each([
   ['of more than is kept', new Uint8Array(64 * 1024 + 1)],
   ['part of more than is kept', new Uint8Array(new ArrayBuffer(64 * 1024 + 8), 8, 8)],
   ['that may grow', new Uint8Array(growing(8, 16))],
+  ['of a mapping, which it would keep', mapAnonymous(8).buffer],
 ])('an array %s is not remembered', (_, array) => {
   const familiar = new Familiar(examine);
   const first = familiar.of(array);

@@ -102,6 +102,43 @@ it('answers, and stays inside, whatever another program writes', () => {
   ]);
 });
 
+it.each<[string, [number, number][]]>([
+  [
+    'head and scan',
+    [
+      [WORD.head, -1],
+      [WORD.scan, -1],
+    ],
+  ],
+  [
+    'head and scan, and a message where no unit is',
+    [
+      [WORD.head, -1],
+      [WORD.scan, -1],
+      [0, 2 << 28],
+      [1, 64],
+    ],
+  ],
+  ['tail', [[WORD.tail, -1]]],
+  [
+    'tail, with room behind it',
+    [
+      [WORD.tail, -1],
+      [0, 0],
+      [WORD.headSeen, 2 * UNITS - 1],
+    ],
+  ],
+])('a handle that is new believes no position: %s', (name, writes) => {
+  const rings = new Rings(UNITS);
+  const peer = rings.join(1);
+  for (const [place, value] of writes) rings.words[place] = value;
+  const answer = name.startsWith('tail')
+    ? peer.sender.send(ready(messageOf(1, 1, 9)))
+    : receive(peer);
+  expect(answer).toBe(ANSWER.corrupt);
+  expect([rings.words[WORD.sendLock], rings.words[WORD.receiveLock]]).toEqual([0, 0]);
+});
+
 describe('a lock that', () => {
   const lockedBy = (word: number): Rings => {
     const rings = new Rings(UNITS);
