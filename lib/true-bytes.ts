@@ -31,6 +31,10 @@ const dataLengthOf = uncurried(DataView.prototype, 'byteLength') as (of: unknown
 const dataBufferOf = uncurried(DataView.prototype, 'buffer') as (of: unknown) => ArrayBufferLike;
 const dataOffsetOf = uncurried(DataView.prototype, 'byteOffset') as (of: unknown) => number;
 
+type Size = (of: ArrayBufferLike) => number;
+const sizeOf = uncurried(ArrayBuffer.prototype, 'byteLength') as Size;
+const sharedSizeOf = uncurried(SharedArrayBuffer.prototype, 'byteLength') as Size;
+
 type Question = (of: ArrayBufferLike) => boolean;
 const isResizable = uncurried(ArrayBuffer.prototype, 'resizable') as Question;
 const isGrowable = uncurried(SharedArrayBuffer.prototype, 'growable') as Question;
@@ -56,12 +60,15 @@ export function bytesBelow(view: ArrayBufferView): Uint8Array {
   return isBytes(view) ? view : new Uint8Array(bufferOf(view), offsetOf(view), length);
 }
 
-/** Whether a buffer never grows or shrinks; another thread may let it grow at any moment. */
-export function isFixed(buffer: ArrayBufferLike): boolean {
+/** Bytes of a buffer that never grows or shrinks; undefined for one that may, in another thread at any moment. */
+export function fixedSizeOf(buffer: ArrayBufferLike): number | undefined {
   try {
-    return !(buffer instanceof SharedArrayBuffer ? isGrowable(buffer) : isResizable(buffer));
+    if (buffer instanceof SharedArrayBuffer) {
+      return isGrowable(buffer) ? undefined : sharedSizeOf(buffer);
+    }
+    return isResizable(buffer) ? undefined : sizeOf(buffer);
   } catch {
     // Of another realm, or it says that it is something else.
-    return false;
+    return undefined;
   }
 }

@@ -1,5 +1,5 @@
 // The bytes of what a caller passes. Most pass the same array again and again, and are asked about it once.
-import { bufferOf, isFixed, lengthOf, offsetOf } from '../true-bytes.js';
+import { bufferOf, fixedSizeOf, lengthOf, offsetOf } from '../true-bytes.js';
 import { mappingOf } from '../views.js';
 
 /** Bytes, and the same eight at a time where that is at hand, for short copies. */
@@ -12,7 +12,7 @@ export interface Bytes {
 const KEPT = 64 * 1024;
 
 const mayKeep = (buffer: ArrayBufferLike): boolean =>
-  buffer.byteLength <= KEPT && isFixed(buffer) && mappingOf(buffer) === undefined;
+  (fixedSizeOf(buffer) ?? Infinity) <= KEPT && mappingOf(buffer) === undefined;
 
 const NOTHING = Symbol('nothing');
 const NO_LONGS = new BigInt64Array();
