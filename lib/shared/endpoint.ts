@@ -5,7 +5,7 @@ import type { Mapping } from '../mapping.js';
 import { liveOf } from '../memory.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';
-import { type Spot, sharedRecord, sleep, wake } from './futex.js';
+import { type Spot, nap, sharedRecord, wake } from './futex.js';
 import { Participants } from './participants.js';
 import {
   ANSWER,
@@ -56,7 +56,7 @@ class SharedWorld implements World {
   }
 
   sleep(word: number, value: number, milliseconds: number): void {
-    sleep(this.spot(word), value, milliseconds);
+    nap(this.spot(word), value, milliseconds);
   }
 
   now(): number {

@@ -90,6 +90,20 @@ export function sleep(spot: Spot, value: number, ms: number): SleepResult {
   return resultOf(check(answer, whereOf(record)));
 }
 
+/** The page is missing by now: the file was cut short since it was looked at. */
+const isMissing = (error: unknown): boolean =>
+  (error as { readonly code?: unknown } | undefined)?.code === 'EFAULT';
+
+/** `sleep` for whoever looks again whatever it says: where the page is missing the look meets that, and says what it is. */
+export function nap(spot: Spot, value: number, ms: number): SleepResult {
+  try {
+    return sleep(spot, value, ms);
+  } catch (error) {
+    if (isMissing(error)) return 'ok';
+    throw error;
+  }
+}
+
 /** Wakes up to `count` who sleep on the word, in any process; says how many. */
 export function wake(spot: Spot, count: number): number {
   const record = recordOf(spot);
@@ -253,6 +267,20 @@ export function sleepLater(
     options.signal?.throwIfAborted();
     new Sleeper({ spot, value: value >>> 0, options }, resolve, reject).start();
   });
+}
+
+/** `nap` without a thread of its own. */
+export async function napLater(
+  spot: Spot,
+  value: number,
+  options: SleepOptions,
+): Promise<SleepResult> {
+  try {
+    return await sleepLater(spot, value, options);
+  } catch (error) {
+    if (isMissing(error)) return 'ok';
+    throw error;
+  }
 }
 
 /** True when a failure says that the system cannot do it at all. */

@@ -1,7 +1,7 @@
 // How one waits for a ring: spin, sleep on its number, look again. In slices, since whoever should wake us may be killed.
 import { misuse } from '../errors.js';
 import type { Endpoint } from './endpoint.js';
-import { type SleepOptions, type SleepResult, sleep, sleepLater } from './futex.js';
+import { type SleepOptions, type SleepResult, nap, napLater } from './futex.js';
 import type { Patience } from './line.js';
 import { ANSWER, WORD } from './ring-layout.js';
 import { LOCK_PATIENCE } from './ring-memory.js';
@@ -53,7 +53,7 @@ export class Waiting {
       answer = attempt.try();
       if (isSettled(answer)) return answer;
       const left = Math.min(SLICE, timeout - (time - began));
-      this.#awake(sleep(this.#end.spot(number), seen, left) === 'timed-out');
+      this.#awake(nap(this.#end.spot(number), seen, left) === 'timed-out');
     }
   }
 
@@ -96,7 +96,7 @@ export class Waiting {
 
   async #sleepLater(word: number, value: number, options: SleepOptions): Promise<SleepResult> {
     try {
-      return await sleepLater(this.#end.spot(word), value, options);
+      return await napLater(this.#end.spot(word), value, options);
     } catch (error) {
       // detach() may have unmapped it.
       this.#end.check();

@@ -1,9 +1,10 @@
 'use strict';
 // node channel-garbage.js SECONDS [SEED]: processes that use a channel while another writes garbage over it, header, locks, participants and
 // records. Each call must give a result or one of our errors, in time; a process that dies or does nothing for too long is a failure.
+// It goes on until enough was done, however slow the machine.
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
-const { setTimeout: sleep } = require('node:timers/promises');
+const { setImmediate: turn, setTimeout: sleep } = require('node:timers/promises');
 const memmap = require('../../dist/index.js');
 
 const SIZE = 8960 + 4096;
@@ -11,6 +12,8 @@ const TABLE = { from: 768 / 4, to: 8960 / 4 };
 const RING = { from: 8960 / 4, to: SIZE / 4 };
 /** Every word of the header that means something. */
 const HEADER = [0, 1, 2, 3, 4, 5, 6, 32, 33, 34, 64, 65, 66, 96, 97, 128, 129, 160];
+/** Less garbage than this, or fewer answers to one of those who use it, say nothing. */
+const ENOUGH = { writes: 1000, results: 100, corrupt: 10 };
 /** Where a call may wait for long: a lock that garbage says is held, with a live tag. */
 const STUCK_MS = 15_000;
 const ALLOWED = ['CORRUPT', 'TIMEOUT', 'CLOSED', 'RANGE', 'NO_ROOM', 'ARGUMENT', 'BUSY'].map(
@@ -93,13 +96,15 @@ async function use(channel, random, counts) {
 }
 const quickly = { timeout: 3 };
 
-/** One that uses it; now and then it begins with zeros again. */
-async function victim(seed, seconds) {
+/** One that uses it until it is told to end; now and then it begins with zeros again. */
+async function victim(seed) {
   const mapping = memmap.SharedMemory.fromFd(3).map();
   const random = randomly(seed);
-  const counts = { results: 0, rounds: 0 };
-  const until = Date.now() + seconds * 1000;
-  while (Date.now() < until) {
+  const counts = { results: 0, rounds: 0, ERR_MEMMAP_CORRUPT: 0 };
+  const isEnough = () =>
+    counts.results > ENOUGH.results && counts.ERR_MEMMAP_CORRUPT > ENOUGH.corrupt;
+  process.once('message', () => process.disconnect());
+  while (process.connected || !isEnough()) {
     if (random(3) === 0) mapping.buffer.fill(0);
     const channel = tried(() => new memmap.Channel(mapping), counts);
     if (channel !== undefined) {
@@ -108,6 +113,8 @@ async function victim(seed, seconds) {
     }
     counts.rounds++;
     process.stdout.write('.');
+    // To hear what it is told.
+    await turn();
   }
   process.stdout.write(`\n${JSON.stringify(counts)}\n`);
 }
@@ -121,9 +128,9 @@ async function main() {
   const random = randomly(seed);
   const failures = [];
   const victims = [1, 2, 3].map((number) => {
-    const args = [__filename, 'victim', String(seed + number), String(seconds)];
+    const args = [__filename, 'victim', String(seed + number)];
     const child = spawn(process.execPath, args, {
-      stdio: ['ignore', 'pipe', 'inherit', shared.fd],
+      stdio: ['ignore', 'pipe', 'inherit', shared.fd, 'ipc'],
     });
     const peer = { child, said: '', last: Date.now(), exit: once(child, 'exit') };
     child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -135,11 +142,17 @@ async function main() {
   const ends = Promise.all(victims.map(({ exit }) => exit));
   let writes = 0;
   let isOver = false;
+  let isTold = false;
+  const until = Date.now() + seconds * 1000;
   void ends.then(() => (isOver = true));
   while (!isOver) {
     // In bursts, so that some calls find a channel that was in order a moment ago.
     for (let count = random(20); count > 0; count--, writes++) garble(words, random);
     await sleep(random(3));
+    if (!isTold && writes > ENOUGH.writes && Date.now() >= until) {
+      isTold = true;
+      for (const { child } of victims) if (child.connected) child.send('enough', () => undefined);
+    }
     for (const { child, last } of victims) {
       if (child.exitCode !== null || child.signalCode !== null || Date.now() - last < STUCK_MS)
         continue;
@@ -156,5 +169,5 @@ async function main() {
   process.exitCode = failures.length === 0 ? 0 : 1;
 }
 
-if (process.argv[2] === 'victim') void victim(Number(process.argv[3]), Number(process.argv[4]));
+if (process.argv[2] === 'victim') void victim(Number(process.argv[3]));
 else void main();

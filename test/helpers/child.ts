@@ -42,6 +42,9 @@ export function runChild(source: string, options: ChildOptions = {}): Promise<Ch
     const timer = setTimeout(() => {
       stderr.push(Buffer.from(`\nkilled after ${String(timeout)} ms\n`));
       child.kill('SIGKILL');
+      // A process that it has started may have them, and live on.
+      child.stdout.destroy();
+      child.stderr.destroy();
     }, timeout);
     child.on('error', reject);
     child.on('close', (code, signal) => {

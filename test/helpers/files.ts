@@ -1,7 +1,15 @@
 // Scratch files, and readers that are not this process.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -37,6 +45,16 @@ export class Scratch {
 /** Bytes that are different at every offset a test looks at. */
 export const patterned = (length: number): Buffer =>
   Buffer.from(Array.from({ length }, (_, at) => (at * 7 + (at >> 8) * 13 + 1) & 0xff));
+
+/** How many descriptors of this process are of this file: of no other, which the collector may close at any time. */
+export function descriptorsOf(file: string | number): number {
+  const { dev, ino } = typeof file === 'number' ? fstatSync(file) : statSync(file);
+  const isOf = (fd: string): boolean => {
+    const found = statSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false });
+    return found?.dev === dev && found.ino === ino;
+  };
+  return readdirSync('/proc/self/fd').filter(isOf).length;
+}
 
 /** What another process finds in a file: hexadecimal. */
 export function pythonReads(path: string, offset: number, length: number): string {

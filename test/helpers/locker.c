@@ -81,6 +81,10 @@ int main(int count, char **arguments) {
       answer = name_of(result == 0 ? 0 : errno);
     } else if (strcmp(what, "wake") == 0) {
       result = syscall(SYS_futex, word, FUTEX_WAKE, (int)number, NULL, NULL, 0);
+    } else if (strcmp(what, "rouse") == 0) {
+      // The same, as often as it takes until somebody was asleep.
+      const struct timespec moment = {0, 1000000};
+      while ((result = syscall(SYS_futex, word, FUTEX_WAKE, (int)number, NULL, NULL, 0)) == 0) nanosleep(&moment, NULL);
     } else if (strcmp(what, "set") == 0) {
       __atomic_store_n(word, (int)number, __ATOMIC_SEQ_CST);
     } else if (strcmp(what, "get") == 0) {

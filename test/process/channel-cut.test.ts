@@ -40,6 +40,15 @@ test.each([
   ['stats', ['cut()', 'channel.stats()', 'channel.detach()']],
   ['closed', ['cut()', 'channel.closed', 'channel.detach()']],
   ['close', ['cut()', 'channel.close()', 'channel.detach()']],
+  // Who sleeps for it has not begun.
+  [
+    'a receive() that is about to wait',
+    [
+      'void [(globalThis.waiting = channel.receive()).catch(() => 0), await null, await null, cut()]',
+      'waiting',
+      'channel.detach()',
+    ],
+  ],
   ['a receive() that waits', ['void setTimeout(cut, 20)', 'channel.receive()', 'channel.detach()']],
 ])('%s', async (_, acts) => {
   const result = await runChild(program(acts));

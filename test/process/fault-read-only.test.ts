@@ -326,6 +326,8 @@ test("a worker's own mapping: told there, not here", () =>
     assert.equal(here.buffer.equals(expected), true);
     const worker = startWorker(\`
       const m = memmap.mapFileSync(workerData);
+      // A listener does not hold it.
+      globalThis.held = m;
       m.on('fault', ({ kind, thread, offset }) => parentPort.postMessage([kind, thread, offset, m.buffer[5000]]));
       m.buffer.fill(0, 5000, 5001);
     \`, path);

@@ -254,6 +254,8 @@ testWild('a wild pointer in a worker', () =>
     await mendsAll();
     const worker = startWorker(\`
       const m = memmap.mapFileSync(process.execPath);
+      // A listener does not hold it.
+      globalThis.held = m;
       m.once('fault', () => {
         parentPort.postMessage(m.faults.length);
         parentPort.once('message', () => require(workerData)(0n, 4096n, 0n));

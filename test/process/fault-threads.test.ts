@@ -140,6 +140,8 @@ test("a worker's own mapping: the event comes in the worker, and nowhere else", 
       const PAGE = memmap.pageSize;
       const m = memmap.mapFileSync(workerData);
       const b = m.buffer;
+      // A listener does not hold it.
+      globalThis.held = m;
       m.on('fault', (error) => {
         const { code, errno, syscall, kind, offset, fileOffset, length, count, signal, thread, path } = error;
         parentPort.postMessage({ code, errno, syscall, kind, offset, fileOffset, length, count, signal, thread,

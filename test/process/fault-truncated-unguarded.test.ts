@@ -79,6 +79,8 @@ test('configure is of its thread: a worker guards as it says itself', () =>
     const path = scratch(8 * PAGE);
     const worker = startWorker(\`
       const m = memmap.mapFileSync(workerData);
+      // A listener does not hold it.
+      globalThis.held = m;
       m.on('fault', ({ kind }) => parentPort.postMessage(kind));
       const b = m.buffer;
       require('node:child_process').execFileSync('truncate', ['-s', '0', workerData]);

@@ -98,10 +98,10 @@ test('compiled code is in the code range', () =>
 
 test('a worker brings its own heap', () =>
   survives(`${kit}
+    const before = bytesOf('v8-heap');
     const worker = startWorker(
       'const kept = []; for (let i = 0; i < 500_000; i++) kept.push({ i, text: "x" + i });' +
       'parentPort.postMessage(process.memoryUsage().heapTotal); setInterval(() => kept.length, 1000);');
-    const before = bytesOf('v8-heap');
     const [heapTotal] = await once(worker, 'message');
     const grown = bytesOf('v8-heap') - before;
     assert.ok(grown > 0.5 * heapTotal, grown + ' of ' + heapTotal);

@@ -178,7 +178,9 @@ testShared('the worker that made it has ended: zeros, and the file is released',
     const path = scratch(4 * PAGE);
     const code = 'const { parentPort, workerData } = require("node:worker_threads");' +
       'const { mapFileSync } = require(workerData[0]);' +
-      'parentPort.postMessage(mapFileSync(workerData[1]).sharedArrayBuffer);';
+      // Collected before the worker ends, it would leave its memory to whoever has the rest.
+      'globalThis.kept = mapFileSync(workerData[1]);' +
+      'parentPort.postMessage(kept.sharedArrayBuffer);';
     const worker = new Worker(code, { eval: true, workerData: [entry, path] });
     const [[sab]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')]);
     const bytes = new Uint8Array(sab);

@@ -123,9 +123,10 @@ test('goes when a whole process group was killed', () =>
       say('ready');
       await ask();
     \`, [name, program(USER)], { detached: true });
+    // What it has is kept by who asks, and that one by whoever could answer.
     function program(body) {
       return 'const memmap = require(' + JSON.stringify(entry) + '); const { SharedMemory } = memmap; const argv = process.argv.slice(1);'
-        + 'const say = console.log; const ask = () => new Promise(() => setInterval(() => 0, 1000));(async () => {' + body + '})();';
+        + 'const say = console.log; const ask = () => new Promise((answer) => setInterval(() => answer === 0, 1000));(async () => {' + body + '})();';
     }
     assert.equal(await leader.next(), 'ready');
     assert.equal(reapersOf(name).length, 1);
@@ -184,7 +185,7 @@ test('one that was dropped is closed by the garbage collector', () =>
     await collectUntil(() => !there(name), 'the name is gone');
     (() => { SharedMemory.create(name, { size: 10, lifetime: 'processes' }).map().write(0, 'x'); })();
     await collectUntil(() => !there(name), 'the name is gone, and the mapping too');
-    const worker = startWorker('memmap.SharedMemory.create(workerData, { size: 10, lifetime: "processes" }); parentPort.postMessage(1); setInterval(() => 0, 1000);', name);
+    const worker = startWorker('globalThis.kept = memmap.SharedMemory.create(workerData, { size: 10, lifetime: "processes" }); parentPort.postMessage(1); setInterval(() => 0, 1000);', name);
     await once(worker, 'message');
     assert.ok(there(name));
     await worker.terminate();

@@ -11,13 +11,13 @@ import {
   pageSize,
   registry,
 } from '../../lib/index.js';
-import { Scratch } from '../helpers/files.js';
+import { Scratch, descriptorsOf } from '../helpers/files.js';
 import { kernelSays, memmapSays, refused, refusedLater } from '../helpers/refusals.js';
 import { newName, removeNames } from '../helpers/shared.js';
 
 const scratch = new Scratch();
 const locks: FileLock[] = [];
-const children: ChildProcess[] = [];
+const children: { child: ChildProcess; closed: Promise<unknown> }[] = [];
 
 const held = (lock: FileLock): FileLock => {
   locks.push(lock);
@@ -30,11 +30,10 @@ const taken = kernelSays('EAGAIN', 'fcntl');
 afterEach(async () => {
   for (const lock of locks.splice(0)) lock.unlock();
   for (const mapping of registry.mappings()) mapping.unmap();
-  for (const child of children.splice(0)) {
+  for (const { child, closed } of children.splice(0)) {
     // Until then its locks are its own.
-    const ended = child.exitCode ?? child.signalCode ?? once(child, 'exit');
     child.kill('SIGKILL');
-    await ended;
+    await closed;
   }
 });
 afterAll(() => {
@@ -59,7 +58,7 @@ for line in sys.stdin:
 
 function python(file: string) {
   const child = spawn('python3', ['-c', PYTHON, file], { stdio: ['pipe', 'pipe', 'inherit'] });
-  children.push(child);
+  children.push({ child, closed: once(child, 'close') });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     child,
@@ -125,15 +124,16 @@ describe('lockFile', () => {
     held(map().lockFile('exclusive'));
   });
 
-  it('is given back at once, also while children are being started', () => {
+  it('is given back at once, also while children are being started', async () => {
     const [a, b] = [map(), map()];
+    const closed: Promise<unknown>[] = [];
     for (let i = 0; i < 20; i++) {
       const lock = a.lockFile('exclusive');
-      const child = spawn('true');
+      closed.push(once(spawn('true'), 'close'));
       lock.unlock();
       b.lockFile('exclusive').unlock();
-      child.unref();
     }
+    await Promise.all(closed);
   });
 
   it('waits, until it has it, until it is told not to, until its time is over', async () => {
@@ -158,12 +158,12 @@ describe('lockFile', () => {
 
   it('leaves no descriptor behind when it fails', async () => {
     const [a, b] = [map(), map()];
-    const before = fs.readdirSync('/proc/self/fd').length;
+    const before = descriptorsOf(path);
     const lock = a.lockFile('exclusive');
     for (let time = 0; time < 20; time++) refused(() => b.lockFile('shared'));
     await refusedLater(b.lockFile('shared', undefined, { wait: true, timeout: 5 }));
     lock.unlock();
-    expect(fs.readdirSync('/proc/self/fd').length).toBe(before);
+    expect(descriptorsOf(path)).toBe(before);
   });
 
   it('is ESTALE when another file has its name, ENOENT when none has', () => {

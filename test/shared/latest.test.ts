@@ -249,10 +249,12 @@ describe('waiting for a value', () => {
       parentPort.postMessage(reader.read().toString());
       parentPort.close();`;
     const worker = new Worker(source, { eval: true, workerData: { root, fd: latest.shared?.fd } });
+    // Watched from the start: a worker may end in the turn of its last message.
+    const ended = once(worker, 'exit');
     await once(worker, 'message');
     latest.writer().write('awake');
     expect(await once(worker, 'message')).toEqual(['awake']);
-    await once(worker, 'exit');
+    await ended;
     latest.close();
   });
 });

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { setTimeout as later } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { SharedMemory, mapFile, pageSize, registry, reserve } from '../../lib/index.js';
-import { Scratch } from '../helpers/files.js';
+import { Scratch, descriptorsOf } from '../helpers/files.js';
 import { kernelSays, memmapSays, refused } from '../helpers/refusals.js';
 import { namesLeft, newName, removeNames } from '../helpers/shared.js';
 
@@ -87,15 +87,14 @@ describe('a SharedMemory that is closed while its file is used', () => {
   it('leaves no descriptor behind', async () => {
     const shm = SharedMemory.create(null, { size: pageSize });
     const asFile = shm as unknown as { fd: number };
-    const open = (): number => fs.readdirSync('/proc/self/fd').length;
-    const before = open();
+    const before = descriptorsOf(shm.fd);
     for (let n = 0; n < 10; n++) {
       (await mapFile(asFile)).unmap();
       await expect(mapFile(asFile, { offset: 10 * pageSize })).rejects.toMatchObject(
         memmapSays('RANGE'),
       );
     }
-    expect(open()).toBe(before);
+    expect(descriptorsOf(shm.fd)).toBe(before);
     shm.close();
   });
 });

@@ -157,12 +157,10 @@ describe('across threads and processes', () => {
     const again = waitAsync(words, 10, 1);
     while ((await c.ask('wake', 40, 100)) === '0') await turn();
     expect(await again).toBe('ok');
-    // Blocking: C answers while this thread sleeps.
-    c.send('wait', 80, 0, 20);
-    c.send('set', 40, 7);
-    c.send('wake', 40, 1);
+    // Blocking: C wakes somebody who is asleep, and cannot be too early.
+    c.send('rouse', 40, 1);
     expect(wait(words, 10, 1, { timeout: 30_000 })).toBe('ok');
-    expect(Atomics.load(words, 10)).toBe(7);
+    expect(await c.answer()).toBe('1');
     await c.end();
   });
 
@@ -186,6 +184,7 @@ print(words[0], flush=True)
     const child = spawn('python3', ['-c', program, mapping.path ?? ''], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    const closed = once(child, 'close');
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     expect(await lines.next()).toMatchObject({ value: 'ready' });
     const words = new Int32Array(mapping.buffer.buffer, 0, 1024);
@@ -194,7 +193,7 @@ print(words[0], flush=True)
     while (Atomics.load(words, 1) === 0) await waitAsync(words, 1, 0);
     expect(Atomics.load(words, 1)).toBe(42);
     expect(await lines.next()).toMatchObject({ value: '41' });
-    await once(child, 'close');
+    await closed;
   });
 
   it('workers wait for one another, 100 times', async () => {
