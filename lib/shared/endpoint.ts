@@ -5,7 +5,7 @@ import type { Mapping } from '../mapping.js';
 import { liveOf } from '../memory.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';
-import { type Spot, nap, sharedRecord, wake } from './futex.js';
+import { type Spot, nap, sharedRecord, rouse } from './futex.js';
 import { Participants } from './participants.js';
 import {
   ANSWER,
@@ -52,7 +52,7 @@ class SharedWorld implements World {
   }
 
   wake(word: number, count: number): void {
-    wake(this.spot(word), count);
+    rouse(this.spot(word), count);
   }
 
   sleep(word: number, value: number, milliseconds: number): void {

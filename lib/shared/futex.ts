@@ -111,6 +111,16 @@ export function wake(spot: Spot, count: number): number {
   return check(native.wake(record.start, record.lead + spot.offset, most), whereOf(record));
 }
 
+/** `wake` for whoever has changed the word already: on a page that is missing nobody sleeps. */
+export function rouse(spot: Spot, count: number): number {
+  try {
+    return wake(spot, count);
+  } catch (error) {
+    if (isMissing(error)) return 0;
+    throw error;
+  }
+}
+
 /** How `sleepLater` is stopped, and whether it keeps the process alive (by default it does). */
 export interface SleepOptions {
   readonly timeout?: number | undefined;

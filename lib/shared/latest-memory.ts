@@ -1,6 +1,8 @@
 // The memory of a Latest as this thread has it: its words, its buffers, its cells, and the numbers it was made with.
 import { misuse } from '../errors.js';
+import { faultCount, faultWithin } from '../faults.js';
 import type { Mapping } from '../mapping.js';
+import { liveOf } from '../memory.js';
 import * as validate from '../validate.js';
 import { Cell } from './cell.js';
 import { type Spot, wordsOf } from './futex.js';
@@ -70,6 +72,7 @@ export class LatestMemory {
   /** Read once, checked against the length of the mapping, and never read again. */
   readonly shape: LatestShape;
   #words: Int32Array;
+  #faults = faultCount();
 
   constructor(mapping: Mapping, offset: number, given: GivenSize) {
     if (offset % LINE !== 0) {
@@ -88,6 +91,18 @@ export class LatestMemory {
       throw corrupt(`${String(this.shape.bytes)} bytes in a mapping of ${String(mapping.length)}`);
     }
     this.#words = wordsOf(mapping, offset, this.shape.control);
+  }
+
+  /** Throws where it is not what others have: of a file that was cut short the fault guard's pages are this process's own. */
+  mustBeShared(): void {
+    const count = faultCount();
+    if (count === this.#faults) return;
+    const fault = faultWithin(liveOf(this.mapping), {
+      offset: this.offset,
+      length: this.shape.bytes,
+    });
+    if (fault !== undefined) throw fault;
+    this.#faults = count;
   }
 
   /** All words before the buffers. They are made again where resize() detached them. */

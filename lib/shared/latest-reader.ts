@@ -2,7 +2,7 @@
 import { misuse } from '../errors.js';
 import * as validate from '../validate.js';
 import type { Cell } from './cell.js';
-import { wake } from './futex.js';
+import { rouse } from './futex.js';
 import { ReaderCore, versionOf } from './latest-core.js';
 import { NOTHING } from './latest-shape.js';
 import { type LatestMemory, Windows } from './latest-memory.js';
@@ -26,7 +26,8 @@ const NO_BYTES = new Uint8Array(0);
 
 /**
  * A reader of a Latest. Made by `Latest.reader()`; belongs to its thread, and ends with it. What it reads is always the newest
- * value and never a mixture of two. It never waits for the writer, however slow or dead, and makes no system call.
+ * value and never a mixture of two. It never waits for the writer, however slow or dead, and makes no system call. Every call is
+ * ERR_MEMMAP_FAULT where the file was cut short, until `repair()`.
  */
 export class LatestReader {
   readonly #memory: LatestMemory;
@@ -53,7 +54,9 @@ export class LatestReader {
   read(): Buffer | undefined {
     const number = this.#enter();
     if (number === NOTHING) return undefined;
-    return Buffer.from(this.#windows.part(number, this.#core.length));
+    const copy = Buffer.from(this.#windows.part(number, this.#core.length));
+    this.#memory.mustBeShared();
+    return copy;
   }
 
   /**
@@ -70,6 +73,7 @@ export class LatestReader {
     const { length } = this.#core;
     if (length > this.#bytes.length) throw tooShort(length);
     this.#bytes.set(this.#windows.part(number, length));
+    this.#memory.mustBeShared();
     return length;
   }
 
@@ -84,7 +88,11 @@ export class LatestReader {
 
   #enter(): number {
     this.#mustBeOpen();
-    return this.#core.enter();
+    try {
+      return this.#core.enter();
+    } finally {
+      this.#memory.mustBeShared();
+    }
   }
 
   #mustBeOpen(): void {
@@ -100,7 +108,9 @@ export class LatestReader {
   /** Whether there is a newer value than the one that was read last. */
   get changed(): boolean {
     this.#mustBeOpen();
-    return this.#core.changed;
+    const { changed } = this.#core;
+    this.#memory.mustBeShared();
+    return changed;
   }
 
   /** Waits until there is a newer value than the one that was read last, blocking this thread. ERR_MEMMAP_TIMEOUT. */
@@ -156,7 +166,7 @@ export class LatestReader {
     this.#bytes = NO_BYTES;
     this.#closing(this);
     // Whoever waits here learns of it now.
-    wake(this.#memory.spot, Infinity);
+    rouse(this.#memory.spot, Infinity);
     this.#cell.leave();
   }
 

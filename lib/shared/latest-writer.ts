@@ -4,7 +4,7 @@ import { type WriteSource, bytesOf } from '../transfer.js';
 import { byteLengthOf } from '../true-bytes.js';
 import * as validate from '../validate.js';
 import type { Cell } from './cell.js';
-import { wake } from './futex.js';
+import { rouse } from './futex.js';
 import { WriterCore } from './latest-core.js';
 import { NOTHING } from './latest-shape.js';
 import { type LatestMemory, Windows } from './latest-memory.js';
@@ -50,7 +50,7 @@ export class LatestWriter {
   }
 
   #wake(): void {
-    wake(this.#memory.spot, Infinity);
+    rouse(this.#memory.spot, Infinity);
   }
 
   /** How many values were written, by all writers. */
@@ -114,7 +114,9 @@ export class LatestWriter {
   #publish(number: number, length: number): number {
     this.#reserved = NOTHING;
     if (this.#core.publish(number, length)) this.#wake();
-    return this.#core.version;
+    const { version } = this.#core;
+    this.#memory.mustBeShared();
+    return version;
   }
 
   /** Lets another one write. Doing it again does nothing. */

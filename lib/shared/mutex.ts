@@ -5,7 +5,7 @@ import { inside } from '../inside.js';
 import type { Mapping } from '../mapping.js';
 import * as validate from '../validate.js';
 import { CELL_SIZE, Cell } from './cell.js';
-import { sleepLater } from './futex.js';
+import { napLater } from './futex.js';
 
 /** How `lock` waits. */
 export interface LockOptions {
@@ -202,7 +202,7 @@ export class Mutex {
       if (left <= 0) throw this.#late(timeout);
       const value = this.#cell.expectWaiters();
       try {
-        await sleepLater(this.#cell.spot, value, { timeout: Math.min(left, SLICE_MS), signal });
+        await napLater(this.#cell.spot, value, { timeout: Math.min(left, SLICE_MS), signal });
       } catch (error) {
         if (signal?.aborted === true) this.#cell.giveUp();
         throw error;

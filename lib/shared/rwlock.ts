@@ -4,7 +4,7 @@ import type { Mapping } from '../mapping.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';
 import type { Cell } from './cell.js';
-import { wake } from './futex.js';
+import { rouse } from './futex.js';
 import type { LockAsyncOptions, LockOptions, MutexGuard } from './mutex.js';
 import { RwPlaces, bytesFor, readersOf } from './rw-places.js';
 import {
@@ -234,7 +234,7 @@ export class RwLock {
     let slept = false;
     // One is woken when a writer leaves, or dies: the others who want to read are woken by that one.
     const wakeOthers = (): void => {
-      if (slept) wake(writer.spot, Infinity);
+      if (slept) rouse(writer.spot, Infinity);
     };
     return {
       missed: 'nobody could read',

@@ -4,7 +4,7 @@ import type { Mapping } from '../mapping.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';
 import { CELL_SIZE, Cell } from './cell.js';
-import { type Spot, wake, wordsOf } from './futex.js';
+import { type Spot, rouse, wordsOf } from './futex.js';
 import type { LockAsyncOptions, LockOptions } from './mutex.js';
 import { makesNoSense } from './nonsense.js';
 import {
@@ -197,7 +197,7 @@ export class Semaphore {
         value: Atomics.or(this.#live(), BELL_AT, SLEEPERS) | SLEEPERS,
       }),
       giveUp: () => {
-        if (this.#mapping.state === 'mapped' && this.available > 0) wake(this.#spot, 1);
+        if (this.#mapping.state === 'mapped' && this.available > 0) rouse(this.#spot, 1);
       },
     };
   }
@@ -238,11 +238,11 @@ export class Semaphore {
   #ring(words: Int32Array): void {
     const before = Atomics.add(words, BELL_AT, SLEEPERS + 1);
     if ((before & SLEEPERS) === 0) return;
-    if (wake(this.#spot, 1) > 0) return;
+    if (rouse(this.#spot, 1) > 0) return;
     // Nobody sleeps any more, unless one lay down just now.
     const now = (before + SLEEPERS + 1) | 0;
     if (Atomics.compareExchange(words, BELL_AT, now, now & ~SLEEPERS) === now)
-      wake(this.#spot, Infinity);
+      rouse(this.#spot, Infinity);
   }
 }
 

@@ -6,7 +6,7 @@ import { inside } from '../inside.js';
 import type { Mapping } from '../mapping.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';
-import { type Spot, sleep, sleepLater } from './futex.js';
+import { type Spot, nap, napLater } from './futex.js';
 import type { LockAsyncOptions, LockOptions } from './mutex.js';
 
 const SPIN = 100;
@@ -67,7 +67,7 @@ export function waitFor<Found>(quest: Quest<Found>, { timeout, spins }: Patience
       const { value, ...spot } = quest.rest();
       const meanwhile = quest.attempt();
       if (meanwhile !== undefined) return meanwhile;
-      sleep(spot, value, left);
+      nap(spot, value, left);
     }
   } catch (error) {
     quest.giveUp?.();
@@ -91,7 +91,7 @@ export async function waitLater<Found>(
       const { value, ...spot } = quest.rest();
       const meanwhile = quest.attempt();
       if (meanwhile !== undefined) return meanwhile;
-      await sleepLater(spot, value, { timeout: Math.min(left, SLICE_MS), signal });
+      await napLater(spot, value, { timeout: Math.min(left, SLICE_MS), signal });
     }
   } catch (error) {
     quest.giveUp?.();
