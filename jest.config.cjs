@@ -1,9 +1,12 @@
 'use strict';
 
+/** Of machines that are slower than most: see CONTRIBUTING.md. */
+const patience = Number(process.env.MEMMAP_TEST_PATIENCE ?? 1);
+
 const project = (displayName, patterns) => ({
   displayName,
   rootDir: __dirname,
-  testEnvironment: 'node',
+  testEnvironment: patience === 1 ? 'node' : '<rootDir>/test/helpers/patient-environment.cjs',
   // Packages of others (the Nodes of the matrix, the peers of the benchmark) are not ours to index.
   modulePathIgnorePatterns: ['<rootDir>/.build/', '<rootDir>/bench/'],
   // Sources name the file that tsc will write.
@@ -15,7 +18,7 @@ const project = (displayName, patterns) => ({
 module.exports = {
   // Not for the memory: with a limit jest never runs tests in its own process, which a crash would end without a report.
   workerIdleMemoryLimit: '2GB',
-  testTimeout: 60_000,
+  testTimeout: 60_000 * patience,
   projects: [
     project('unit', {
       testMatch: ['<rootDir>/test/**/*.test.ts'],

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { patience } from './patience';
 
 const root = join(__dirname, '..', '..');
 const entry = join(root, 'dist', 'index.js');
@@ -45,7 +46,7 @@ export function runChild(source: string, options: ChildOptions = {}): Promise<Ch
       // A process that it has started may have them, and live on.
       child.stdout.destroy();
       child.stderr.destroy();
-    }, timeout);
+    }, timeout * patience);
     child.on('error', reject);
     child.on('close', (code, signal) => {
       clearTimeout(timer);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Trace, TraceEvent } from '../../lib/index.js';
 import type { ChildResult } from './child';
 import type { Scratch } from './files';
+import { patience } from './patience';
 
 const root = join(__dirname, '..', '..');
 export const entry = join(root, 'dist', 'index.js');
@@ -46,7 +47,7 @@ export function runUnder(command: readonly string[], given: UnderOptions = {}): 
     const timer = setTimeout(() => {
       stderr += `\nkilled after ${String(timeout)} ms\n`;
       child.kill('SIGKILL');
-    }, timeout);
+    }, timeout * patience);
     child.on('error', reject);
     child.on('close', (code, signal) => {
       clearTimeout(timer);

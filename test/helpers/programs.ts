@@ -1,6 +1,7 @@
 // Runs a program of test/helpers in a process of its own.
 
 import { spawn } from 'node:child_process';
+import { patience } from './patience';
 
 export interface ProgramResult {
   pid: number;
@@ -17,7 +18,7 @@ export async function runProgram(
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const timer = setTimeout(() => child.kill('SIGKILL'), timeout);
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeout * patience);
   const end = await new Promise((resolve, reject) => {
     child.once('error', reject).once('close', (code, signal) => {
       resolve(code ?? signal);

@@ -81,9 +81,9 @@ describe.each(disks)('$name that is full', ({ missing, on }) => {
         const path = join(disk, 'grows');
         fs.writeFileSync(path, 'short');
         const share = join(disk, 'share');
-        fs.writeFileSync(share, Buffer.alloc(64 * PAGE));
+        fs.writeFileSync(share, Buffer.alloc(24 * PAGE));
         fillDisk();
-        const given = { access: 'read-write', create: true, size: 32 * PAGE };
+        const given = { access: 'read-write', create: true, size: 16 * PAGE };
         const refusal = { code: 'ENOSPC', syscall: 'fallocate', path };
         assert.throws(() => memmap.mapFileSync(path, given), refusal);
         await assert.rejects(memmap.mapFile(path, given), refusal);

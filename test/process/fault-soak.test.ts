@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { patience } from '../helpers/patience';
 
 const program = join(__dirname, '..', '..', 'scripts', 'soak-faults.mjs');
 
@@ -15,7 +16,8 @@ interface End {
 
 const run = (args: readonly string[]): Promise<End> =>
   new Promise((resolve) => {
-    execFile(process.execPath, [program, ...args], { timeout: 100_000 }, (error, stdout, stderr) =>
+    const timeout = 100_000 * patience;
+    execFile(process.execPath, [program, ...args], { timeout }, (error, stdout, stderr) =>
       resolve({ code: error?.code ?? error?.signal ?? 0, stdout, stderr }),
     );
   });

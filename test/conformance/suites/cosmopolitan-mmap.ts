@@ -20,14 +20,19 @@ import { constants, memmap, mustFault, mustRefuse, pageSize, sys, textOf } from 
 const FIXED = 'PRIVATE ANONYMOUS FIXED';
 const page = BigInt(pageSize);
 
-/** Just below the stack's highest place, far above where the kernel maps. */
-const TOP = (process.arch === 'x64' ? 2n ** 47n : 2n ** 48n) - 16n * page;
-
-function programAddress(): bigint {
+/** The first address, or the one behind the last, of what the kernel's list of this process calls so. */
+function listed(name: string, which: 'start' | 'end'): bigint {
   const lines = readFileSync('/proc/self/maps', 'utf8').split('\n');
-  const line = lines.find((each) => each.endsWith(process.execPath));
-  assert.ok(line !== undefined, 'the program is not in its own list');
-  return BigInt(`0x${line.slice(0, line.indexOf('-'))}`);
+  const line = lines.find((each) => each.endsWith(name));
+  assert.ok(line !== undefined, `${name} is not in the list`);
+  const [start = '', end = ''] = line.split(' ', 1)[0]?.split('-') ?? [];
+  return BigInt(`0x${which === 'start' ? start : end}`);
+}
+
+/** Just below the stack's highest place, far above where the kernel maps. User space ends at a power of 2. */
+function highest(): bigint {
+  const bits = listed('[stack]', 'end').toString(2).length;
+  return 2n ** BigInt(bits) - 16n * page;
 }
 
 const lengths: Runs = {
@@ -43,7 +48,7 @@ const lengths: Runs = {
 
 const places: Runs = {
   'cosmo.mmap.noreplaceImage'(t) {
-    const at = programAddress();
+    const at = listed(process.execPath, 'start');
     const before = modes(t, at, 1);
     mustRefuse(() => mmap({ at, flags: EXCLUSIVE }), 'EEXIST', 'mmap');
     assert.deepEqual(modes(t, at, 1), before);
@@ -78,9 +83,10 @@ const places: Runs = {
     assert.deepEqual(modes(t, m.address, 1), ['rw-p']);
   },
   'cosmo.mmap.pml5t'() {
-    using reserved = mmap({ at: TOP, prot: '', flags: EXCLUSIVE });
-    using m = mmap({ at: TOP, flags: FIXED, replace: reserved });
-    assert.equal(m.address, TOP);
+    const at = highest();
+    using reserved = mmap({ at, prot: '', flags: EXCLUSIVE });
+    using m = mmap({ at, flags: FIXED, replace: reserved });
+    assert.equal(m.address, at);
     m.buffer[0] = 42;
     assert.equal(m.buffer[0], 42);
   },

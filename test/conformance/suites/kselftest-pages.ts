@@ -4,6 +4,7 @@ import type { Suite, Tools } from '../case.js';
 import {
   type Mapping,
   anonymous,
+  because,
   casesOf,
   constants,
   memmap,
@@ -200,4 +201,22 @@ const cases = casesOf({
   },
 });
 
-export const suite: Suite = { cases, waiting: {}, inexpressible: {} };
+function hasGuards(): boolean {
+  using mapping = anonymous(pageSize);
+  try {
+    advise(mapping, MADV_GUARD_INSTALL, [0, 1]);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EINVAL') return false;
+    throw error;
+  }
+}
+
+const ofGuards = cases.map(({ id }) => id).filter((id) => id.startsWith('ks.guard.'));
+const waiting = hasGuards() ? {} : because('a kernel with MADV_GUARD_INSTALL: 6.13', ...ofGuards);
+
+export const suite: Suite = {
+  cases: cases.filter(({ id }) => !(id in waiting)),
+  waiting,
+  inexpressible: {},
+};
