@@ -125,7 +125,6 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** Sends a message if there is room, and says whether. Never before those that wait in `send`. */
   trySend(message: Outgoing[Kind]): boolean {
     const bytes = this.#outgoing(message);
-    this.end.check();
     if (!this.#senders.isFree) return false;
     const answer = this.end.answer(this.end.sender.send(bytes));
     this.mustBeOpen(answer);
@@ -277,9 +276,15 @@ export class Channel<Kind extends Codec = 'bytes'> extends ChannelHandle {
   /** Good until the next message of this handle. */
   #outgoing(message: unknown): Bytes {
     this.#begin(ROLE.sends);
-    const bytes =
-      this.#codec === 'bytes' ? this.#message.of(message) : plain(encode(this.#codec, message));
+    const bytes = this.#codec === 'bytes' ? this.#message.of(message) : this.#encoded(message);
     this.#fitting('message', bytes.bytes.length);
+    return bytes;
+  }
+
+  #encoded(message: unknown): Bytes {
+    const bytes = plain(encode(this.#codec as Exclude<Codec, 'bytes'>, message));
+    // What the message does to be written (toJSON) may have detached the handle.
+    this.end.check();
     return bytes;
   }
 

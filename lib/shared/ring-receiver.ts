@@ -13,9 +13,6 @@ const { head: HEAD, scan: SCAN, receiveLock: LOCK, rescan: RESCAN, closed: CLOSE
 /** The state of a record that can be received. */
 const READY = COMMITTED << STATE_SHIFT;
 
-/** Words of a cache line. */
-const LINE = 16;
-
 /** Longer messages are claimed, and copied without the lock. */
 const INSIDE = 16 * 1024;
 
@@ -31,14 +28,10 @@ export class RingReceiver {
   offset = 0;
   /** The next look begins at the head, for what the dead left behind. */
   thorough = false;
-  /** What a look at an empty ring has read of the line behind: of no use but to have it in our cache. */
-  ahead = 0;
   readonly #ring: RingMemory;
   readonly #words: Int32Array;
   readonly #copy: ShortCopy;
   readonly #units: number;
-  /** Of the ring: what lies behind is none of ours. */
-  readonly #lastWord: number;
   readonly #me: number;
   readonly #lock: RingLock;
   readonly #keeper: RingKeeper;
@@ -57,7 +50,6 @@ export class RingReceiver {
     this.#words = ring.words;
     this.#copy = new ShortCopy(ring.bytes);
     this.#units = ring.units;
-    this.#lastWord = BASE + 2 * ring.units - 1;
     this.#me = ring.tag | HELD;
     this.#lock = new RingLock(ring, LOCK);
     this.#keeper = keeper;
@@ -129,7 +121,6 @@ export class RingReceiver {
       // The usual case: the record here is the first, or there is none.
       const word = this.#hereWord;
       if (acquire(words, word) === 0) {
-        this.ahead = words[Math.min(word + LINE, this.#lastWord)] ?? 0;
         if (Atomics.load(words, RESCAN) === 0 && words[CLOSED] === 0) return ANSWER.wait;
       } else if (Atomics.compareExchange(words, LOCK, 0, this.#me) === 0) {
         return this.#isFirst(word, here) ? (word - BASE) / 2 : this.#walkLocked();
