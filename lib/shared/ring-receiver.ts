@@ -40,6 +40,7 @@ export class RingReceiver {
   #head = 0;
   #at = 0;
   #next = 0;
+  #nextWord = BASE;
   #lastThorough = 0;
   /** Where the next record will be if nobody else receives: head and scan, as a position that was checked, and its word. */
   #here = 0;
@@ -69,7 +70,8 @@ export class RingReceiver {
     const next = this.#next;
     if (this.#at === this.#head) {
       release(words, HEAD, next);
-      this.#expectAt(next);
+      this.#here = next;
+      this.#hereWord = this.#nextWord;
     } else {
       release(words, BASE + unit * 2, RELEASED << STATE_SHIFT);
     }
@@ -123,7 +125,7 @@ export class RingReceiver {
       if (acquire(words, word) === 0) {
         if (Atomics.load(words, RESCAN) === 0 && words[CLOSED] === 0) return ANSWER.wait;
       } else if (Atomics.compareExchange(words, LOCK, 0, this.#me) === 0) {
-        return this.#isFirst(word, here) ? (word - BASE) / 2 : this.#walkLocked();
+        return this.#isFirst(word, here) ? (word - BASE) >> 1 : this.#walkLocked();
       }
     }
     return this.#search();
@@ -140,13 +142,15 @@ export class RingReceiver {
     if (words[SCAN] !== here || words[HEAD] !== here || words[RESCAN] !== 0) return false;
     if (acquire(words, word) !== READY) return false;
     const length = words[word + 1] ?? 0;
-    const count = this.#ring.countAt(here, length);
-    if (count === 0 || count >= this.#units) return false;
+    const count = (length + 15) >>> 3;
+    const unit = (word - BASE) >> 1;
+    if (length < 0 || count >= this.#units - unit) return false;
     this.length = length;
     this.offset = word * 4 + UNIT;
     this.#head = here;
     this.#at = here;
-    this.#next = this.#ring.advance(here, count);
+    this.#next = here + count;
+    this.#nextWord = word + count * 2;
     return true;
   }
 
@@ -251,6 +255,7 @@ export class RingReceiver {
         this.length = length;
         this.offset = OVERHEAD + (answer + 1) * UNIT;
         this.#next = this.#ring.advance(at, count);
+        this.#nextWord = this.#ring.wordOf(this.#next);
         break;
       }
       const next = this.#ring.advance(at, count);

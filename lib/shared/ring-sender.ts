@@ -160,9 +160,28 @@ export class RingSender {
   }
 
   #place(count: number): number {
-    const units = this.#units;
+    const words = this.#words;
     // Behind the lock nobody else writes these: its compare-and-swap is the fence.
-    let tail = this.#words[TAIL] ?? 0;
+    const tail = words[TAIL] ?? 0;
+    const word = this.#nextWord;
+    if (tail === this.#next && words[word] === 0) {
+      // The usual case: nobody else has sent meanwhile, and there is room, by the head as it was seen last.
+      const unit = (word - BASE) >> 1;
+      let used = tail - (words[HEAD_SEEN] ?? 0);
+      if (used < 0) used += this.#ring.wrap;
+      if (count < this.#units - unit && used >= 0 && used + count < this.#units) {
+        this.#next = tail + count;
+        this.#nextWord = word + count * 2;
+        return unit;
+      }
+    }
+    return this.#placeFrom(tail, count);
+  }
+
+  /** The same from any tail. */
+  #placeFrom(given: number, count: number): number {
+    const units = this.#units;
+    let tail = given;
     if (tail !== this.#next || this.#words[this.#nextWord] !== 0) {
       if (tail < 0 || tail >= this.#ring.wrap) return this.#ring.corrupt('its tail', tail);
       tail = this.#stepOver(tail);
