@@ -22,7 +22,7 @@
 //   ABANDONED    a receiver that found its sender dead   gone when `head` passes it
 //   PADDING      a sender: too little before the wrap    gone when `head` passes it
 //
-// To send: take the send lock; write payload and length; write zero behind; store the state (this is the commit); move the
+// To send: take the send lock; write zero behind; write payload and length; store the state (this is the commit); move the
 // tail; leave. A sender killed before the store has done nothing, and one killed after it has left a record at the tail: whoever
 // takes the lock next finds no zero there and steps over it. What is long is RESERVED under the lock and filled in without it.
 //
