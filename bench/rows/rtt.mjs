@@ -37,7 +37,8 @@ function medianOf(found) {
 /** Several pairs, one after the other: where its memory lies makes one half as fast again as the next, in C most of all. */
 async function fight({ pairs = 3, ours, theirs, counts, rounds }) {
   const found = [];
-  for (let pair = 0; pair < pairs; pair++) found.push(await fightOnce({ ours, theirs, counts, rounds }));
+  for (let pair = 0; pair < pairs; pair++)
+    found.push(await fightOnce({ ours, theirs, counts, rounds }));
   return medianOf(found);
 }
 
