@@ -215,6 +215,39 @@ describe('the memory of a message', () => {
   });
 });
 
+it('what the getters of its options send and receive is not taken for what a call was given', async () => {
+  const channel = new Channel(mapping);
+  const [first, second] = [Buffer.from('the first'), Buffer.from('another')];
+  // Arrays that the handle knows already.
+  for (const each of [first, second, first]) channel.trySend(each);
+  const targets = [Buffer.alloc(20), Buffer.alloc(20)] as const;
+  for (const target of [...targets, targets[0]]) channel.tryReceiveInto(target);
+  const sends = () => ({
+    get timeout() {
+      channel.trySend(second);
+      return 1000;
+    },
+  });
+  channel.sendSync(first, sends());
+  await channel.send(first, sends());
+  const receives = () => ({
+    get timeout() {
+      channel.tryReceiveInto(targets[1]);
+      return 1000;
+    },
+  });
+  const texts = () => targets.map((target) => target.toString('latin1').replace(/\0+$/, ''));
+  const clear = () => targets.forEach((target) => target.fill(0));
+  clear();
+  expect(channel.receiveIntoSync(targets[0], receives())).toBe(9);
+  expect(texts()).toEqual(['the first', 'another']);
+  clear();
+  expect(await channel.receiveInto(targets[0], receives())).toBe(9);
+  expect(texts()).toEqual(['the first', 'another']);
+  channel.detach();
+  mapping.unmap();
+});
+
 it('a file that is cut behind its channel, which never looks there', () => {
   const scratch = new Scratch();
   const channelLength = 3 * pageSize;
