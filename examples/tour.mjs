@@ -96,7 +96,10 @@ function overwriteByName() {
   } catch (error) {
     line('without naming it', error.code);
     line('nothing was lost', victim.read(0, 8).toString());
-    line('who was in the way', `error.conflicts[0] === victim is ${error.conflicts[0] === victim}`);
+    line(
+      'conflicting mapping',
+      `error.conflicts[0] === victim is ${error.conflicts[0] === victim}`,
+    );
   }
   const winner = over({ replace: victim });
   line('{ replace: victim }', `${hex(winner.address)} is new, the old one is '${victim.state}'`);
@@ -105,7 +108,7 @@ function overwriteByName() {
 }
 
 function detachOnUnmap() {
-  title('4. After unmap() the Buffer is empty, and using it hurts nobody');
+  title('4. After unmap() the Buffer is empty, and it is safe to touch');
   const mapping = mapAnonymous(pageSize);
   const { buffer } = mapping;
   buffer.write('still here');
