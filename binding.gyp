@@ -26,6 +26,7 @@
         "native/claims.cc",
         "native/constants.cc",
         "native/data_calls.cc",
+        "native/digest_calls.cc",
         "native/failure.cc",
         "native/fault_guard.cc",
         "native/fault_kind.cc",

@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { check, checkLater, native } from './binding.js';
-import { MapError, misuse } from './errors.js';
+import { MapError, errnoOf, misuse } from './errors.js';
 import { inside } from './inside.js';
 import type { Descriptor } from './shared/descriptor.js';
 import { int, wrongKind } from './validate.js';
@@ -175,6 +175,26 @@ export function withFileSync<Result>(
   } finally {
     close();
   }
+}
+
+/** The file of a mapping once more, for writing. Its caller closes it. ESTALE where the path leads elsewhere now. */
+export function openFileAgain(
+  path: string | undefined,
+  known: { readonly fileInode: number; readonly fileDevice: number },
+): number {
+  if (path === undefined) {
+    throw misuse('UNSUPPORTED', 'the mapping has no path: its file was given by a descriptor', {
+      hint: 'map the path',
+    });
+  }
+  const { fd } = openNow(path, { writable: true, create: false });
+  const { inode, device } = statusOf({ fd, path });
+  if (inode === known.fileInode && device === known.fileDevice) return fd;
+  closeSync(fd);
+  throw new MapError(errnoOf('ESTALE'), 'open', {
+    path,
+    hint: 'the path leads to another file now: reload() takes it up',
+  });
 }
 
 /** `withFileSync` with the file opened on the thread pool. */

@@ -10,6 +10,9 @@ export type {
   SharedMapOptions,
 } from './options.js';
 export type { LongCallOptions, Progress } from './chunks.js';
+export type { FileState } from './contents/status.js';
+export type { ReloadOptions, Reloaded } from './contents/reload.js';
+export type { LineOptions, StreamOptions } from './contents/stream.js';
 export type { Access, Advice, ConstantTable, Protection } from './flags.js';
 export type { FileLike } from './file.js';
 export type { MappingState } from './record.js';

@@ -23,12 +23,15 @@ import { roundUp } from './page.js';
 import { type Contents, MappingRecord, registry, treatment } from './record.js';
 import { anonymousContents, fileContents, mapFlagsOf } from './source.js';
 import type { AnonymousOptions, MapOptions } from './options.js';
+import type * as FileStates from './contents/status.js';
 
 /** What one mmap call needs beside its contents. */
 interface Call {
   readonly contents: Contents;
   readonly lead: number;
   readonly length: number;
+  /** Bytes to keep addresses for, where those are more. */
+  readonly capacity?: number | undefined;
   readonly anonymous: boolean;
   readonly fd: number;
   readonly pageOffset: number;
@@ -48,10 +51,11 @@ function place(call: Call, placement: Placement): Mapping {
 
 /** Where the kernel likes, or where the caller said. */
 function placeAnywhere(call: Call, placement: Placement): Mapping {
-  const { contents, lead, length } = call;
-  const span = roundUp(lead + length, pageSize);
+  const { contents, lead, length, capacity } = call;
+  const span = spanOf(call);
   const { inherit, guarded } = placement;
-  const record = new MappingRecord({ start: 0, end: 0, lead, length, contents, inherit, guarded });
+  const place = { start: 0, end: 0, lead, length, capacity };
+  const record = new MappingRecord({ ...place, contents, inherit, guarded });
   const answer = placeOnce(record, call, placement);
   const settled = isOutOfRoom(answer) ? retry(() => placeOnce(record, call, placement)) : answer;
   const base =
@@ -61,22 +65,27 @@ function placeAnywhere(call: Call, placement: Placement): Mapping {
   return inside.create(record);
 }
 
+const spanOf = ({ lead, length, capacity = length }: Call): number =>
+  roundUp(lead + capacity, pageSize);
+
 const NOBODY: readonly MappingRecord[] = [];
 
 /** In pages of an arena, which are its own until then. */
 function placeIn(given: Arena, call: Call, placement: Placement): Mapping {
   const arena = inside.arenaSpaceOf(given);
   if (arena === undefined) throw new Error('memmap: an arena without a space');
-  const { contents, lead, length, fd, pageOffset, anonymous } = call;
+  const { contents, lead, length, capacity, fd, pageOffset, anonymous } = call;
   const { inherit, guarded, lifetime, noReserve } = placement;
-  const span = roundUp(lead + length, pageSize);
+  const span = spanOf(call);
   const start = arena.take(span, lifetime);
   const end = start + span;
   const home = arena.reserve;
   const sharing = mapFlagsOf(contents, anonymous);
   try {
     return putOver({
-      record: new MappingRecord({ start, end, lead, length, contents, inherit, guarded, home }),
+      record: new MappingRecord({
+        ...{ start, end, lead, length, capacity, contents, inherit, guarded, home },
+      }),
       flags: noReserve ? sharing | flags.bit('MAP_NORESERVE') : sharing,
       fd,
       offset: pageOffset,
@@ -91,12 +100,12 @@ function placeIn(given: Arena, call: Call, placement: Placement): Mapping {
 }
 
 function placeOnce(record: MappingRecord, call: Call, placement: Placement) {
-  const { contents, lead, length, fd, pageOffset, anonymous } = call;
+  const { contents, fd, pageOffset, anonymous } = call;
   const sharing = mapFlagsOf(contents, anonymous);
   return native.map(
     record.ownerId,
     placement.address,
-    roundUp(lead + length, pageSize),
+    spanOf(call),
     contents.protection,
     placement.noReserve ? sharing | flags.bit('MAP_NORESERVE') : sharing,
     fd,
@@ -130,7 +139,7 @@ function orUnmap(mapping: Mapping, finish: () => void): void {
 }
 
 function settleSync(mapping: Mapping, placement: Placement, writable: boolean): Mapping {
-  const { start, end, contents } = recordOf(mapping);
+  const { start, end, contents } = filledPages(recordOf(mapping));
   if (start === end) return mapping;
   orUnmap(mapping, () => {
     if (placement.populate) {
@@ -142,7 +151,7 @@ function settleSync(mapping: Mapping, placement: Placement, writable: boolean): 
 }
 
 async function settle(mapping: Mapping, placement: Placement, writable: boolean): Promise<Mapping> {
-  const { start, end, contents } = recordOf(mapping);
+  const { start, end, contents } = filledPages(recordOf(mapping));
   if (start === end) return mapping;
   const pin = mapping.pin();
   try {
@@ -164,6 +173,12 @@ function recordOf(mapping: Mapping): MappingRecord {
   const record = inside.recordOf(mapping);
   if (record === undefined) throw new Error('memmap: a mapping without a record');
   return record;
+}
+
+/** The pages of its bytes, without those that maxLength keeps. */
+function filledPages({ start, end, lead, length, contents, capacity }: MappingRecord) {
+  const filled = capacity === undefined ? end : start + roundUp(lead + length, pageSize);
+  return { start, end: filled, contents };
 }
 
 /** Populating for writing gives private pages their copies and holes their blocks. */
@@ -219,10 +234,18 @@ function mapOpen(file: OpenFile, plan: FilePlan): { mapping: Mapping; length: nu
       : fileContents(access, status, {
           path: file.path,
           offset,
-          length,
+          length: plan.maxLength ?? length,
           origin: file.origin,
         });
-  if (length === 0) {
+  if (plan.maxLength !== undefined && length > plan.maxLength) {
+    throw misuse('RANGE', `the file has ${String(length)} bytes, more than maxLength`, {
+      argument: 'options.maxLength',
+      path: file.path,
+      length,
+      hint: 'raise maxLength, or pass length',
+    });
+  }
+  if (length === 0 && plan.maxLength === undefined) {
     mustBeMappable(file);
     return {
       mapping: inside.create(new MappingRecord({ start: 0, end: 0, lead: 0, length: 0, contents })),
@@ -235,6 +258,7 @@ function mapOpen(file: OpenFile, plan: FilePlan): { mapping: Mapping; length: nu
     contents,
     lead,
     length,
+    capacity: plan.maxLength,
     anonymous: snapshot,
     fd: snapshot ? -1 : file.fd,
     pageOffset: snapshot ? 0 : offset - lead,
@@ -280,7 +304,9 @@ export async function mapFile(file: FileLike, options?: MapOptions): Promise<Map
       }
       pin.release();
     }
-    return settle(mapping, plan.placement, populatesForWriting(plan));
+    await settle(mapping, plan.placement, populatesForWriting(plan));
+    if (plan.follow) follow(mapping);
+    return mapping;
   });
 }
 
@@ -302,7 +328,18 @@ export function mapOpenSync(open: OpenFile, plan: FilePlan): Mapping {
       mustBeWhole(check(loaded, { path: open.path }), length, open);
     });
   }
-  return settleSync(mapping, plan.placement, populatesForWriting(plan));
+  settleSync(mapping, plan.placement, populatesForWriting(plan));
+  if (plan.follow) follow(mapping);
+  return mapping;
+}
+
+function follow(mapping: Mapping): void {
+  orUnmap(mapping, () => {
+    // Loaded only here: most programs follow no file.
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const { followFile } = require('./contents/status.js') as typeof FileStates;
+    followFile(mapping);
+  });
 }
 
 /**

@@ -7,7 +7,8 @@ import { callGuarded, collectFaults, repairMapping } from './faults.js';
 import { ADVICE_WORDS, type Advice, type Protection, isDestructive } from './flags.js';
 import { adopt } from './lifetime.js';
 import { inside } from './inside.js';
-import { MappedMemory, anyOf, liveOf } from './memory.js';
+import { anyOf, liveOf } from './live.js';
+import { MappedMemory } from './memory.js';
 import { type Range, everyPage, lockDetails, pagesOf, whereOf, wholePages } from './ranges.js';
 import type { MappingRecord } from './record.js';
 import { inUse } from './registry.js';
@@ -17,6 +18,11 @@ import { releaseAll } from './release.js';
 import type * as FileLocks from './shared/file-lock.js';
 import type { FileLock, LockFileOptions, LockKind } from './shared/file-lock.js';
 import type { Source } from './source.js';
+import type { WriteSource } from './transfer.js';
+import type * as Appends from './contents/append.js';
+import type { Appender } from './contents/append.js';
+import type * as Reloads from './contents/reload.js';
+import type { ReloadOptions, Reloaded } from './contents/reload.js';
 import * as validate from './validate.js';
 
 /** Which pages of a range are in memory: one byte a page in `map`, 1 or 0. */
@@ -56,6 +62,7 @@ const key = Symbol('memmap');
  */
 export class Mapping extends MappedMemory {
   #parts: Mapping[] | undefined;
+  #appender: Appender | undefined;
 
   static {
     inside.create = (record) => {
@@ -251,12 +258,66 @@ export class Mapping extends MappedMemory {
   }
 
   /**
+   * Takes up what the path leads to now: a file that became longer or shorter, another file, one that
+   * was empty or was cut short and begun again. Buffers stay valid where the address stays and the
+   * mapping does not become shorter; else they are detached. Emits 'reload' with what it gives.
+   *
+   * Errors: those of opening the file; ERR_MEMMAP_RANGE where it ends before the mapping's offset or
+   * has more than maxLength; ERR_MEMMAP_FAULT while written bytes would be lost (`repair` first);
+   * ERR_MEMMAP_BUSY. All leave the mapping as it was. Source: mmap(2), mremap(2).
+   */
+  reload(options?: ReloadOptions): Reloaded {
+    liveOf(this);
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const { reloadMapping } = require('./contents/reload.js') as typeof Reloads;
+    this.#closeAppender();
+    const done = reloadMapping(this, options);
+    this.emit('reload', done);
+    return done;
+  }
+
+  /**
+   * Writes bytes behind the last byte and makes the mapping as much longer; gives the offset of the
+   * first. The file grows in steps, with its blocks allocated, so that most calls are a memory copy:
+   * until `trim`, `unmap` or the end of the process it is longer than the mapping, with zeros at its
+   * end. Needs the option `maxLength`, and one writer: others must not append at the same time.
+   *
+   * Errors: ERR_MEMMAP_RANGE at maxLength, ENOSPC, ERR_MEMMAP_READ_ONLY, ESTALE when the path leads to
+   * another file. Nothing was appended then.
+   */
+  append(source: WriteSource): number {
+    anyOf(this);
+    return (this.#appender ??= this.#newAppender()).append(source);
+  }
+
+  /** Cuts the file to what was written, after `append`. `unmap` does it too. Source: ftruncate(2). */
+  trim(): void {
+    liveOf(this);
+    this.#appender?.trim();
+  }
+
+  #newAppender(): Appender {
+    liveOf(this);
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const { Appender } = require('./contents/append.js') as typeof Appends;
+    return new Appender(this);
+  }
+
+  #closeAppender(): void {
+    const appender = this.#appender;
+    this.#appender = undefined;
+    appender?.close();
+  }
+
+  /**
    * dup2 for memory: shows `source` at the same address, atomically, in the Buffers that were
    * already handed out. A reader on another thread sees the old bytes or the new, never a hole.
    * What cannot be mapped leaves everything as it was. A lock or huge pages asked for earlier
    * belonged to the old pages. Source: mremap(2), MREMAP_FIXED.
    */
   replace(source: Source): void {
+    anyOf(this);
+    this.#closeAppender();
     replaceContents(() => liveOf(this), source);
     this.emit('replace');
   }
@@ -271,7 +332,11 @@ export class Mapping extends MappedMemory {
     if (record.state === 'mapped') {
       if (record.busy !== undefined) throw inUse(record.busy);
       collectFaults();
-      releaseAll(record);
+      try {
+        this.#closeAppender();
+      } finally {
+        releaseAll(record);
+      }
       this.emit('unmap');
     } else if (this.#parts !== undefined) {
       for (const part of this.#parts) part.unmap();

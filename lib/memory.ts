@@ -1,11 +1,23 @@
 // The bytes of a mapping: what it is, Buffers over it, copies in and out of it.
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
+import type { Readable } from 'node:stream';
+import type { ReadableStream } from 'node:stream/web';
 import { type LongCallOptions, during, longCall } from './chunks.js';
-import { type FaultError, misuse } from './errors.js';
+import type * as Hash from './contents/hash.js';
+import type { Reloaded } from './contents/reload.js';
+import type * as Search from './contents/search.js';
+import type * as States from './contents/status.js';
+import type { FileState } from './contents/status.js';
+import type * as Streams from './contents/stream.js';
+import type { LineOptions, StreamOptions } from './contents/stream.js';
+import type { Mapping } from './mapping.js';
+import type { Range } from './ranges.js';
+import type { FaultError } from './errors.js';
 import { type FaultRecord, collectFaults } from './faults.js';
 import type { Access, Protection } from './flags.js';
 import { inside } from './inside.js';
+import { anyOf, liveOf } from './live.js';
 import { MappingRecord, type MappingState } from './record.js';
 import {
   type WriteSource,
@@ -27,7 +39,20 @@ export interface MappingEvents {
   replace: [];
   /** A page of it could not be read or written as it should; see `faults`. */
   fault: [error: FaultError];
+  /** With the option `follow`: its file changed; see `status`. */
+  change: [state: FileState];
+  /** `reload` has taken up what the path leads to. */
+  reload: [done: Reloaded];
 }
+
+/* eslint-disable @typescript-eslint/no-require-imports -- loaded with the first call: most programs make none of these */
+const late = {
+  hash: () => require('./contents/hash.js') as typeof Hash,
+  search: () => require('./contents/search.js') as typeof Search,
+  status: () => require('./contents/status.js') as typeof States,
+  stream: () => require('./contents/stream.js') as typeof Streams,
+};
+/* eslint-enable @typescript-eslint/no-require-imports */
 
 interface SharedBytes {
   readonly at: number;
@@ -121,7 +146,7 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
    */
   get buffer(): Buffer {
     const record = liveOf(this);
-    if (this.#buffer === undefined || (this.#buffer.length === 0 && record.length > 0)) {
+    if (this.#buffer?.length !== record.length) {
       this.#buffer = makeView(this, record, {
         offset: 0,
         length: record.length,
@@ -141,7 +166,9 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     const size = asked ?? Math.max(0, record.length - from);
     validate.within(from, size, record.length);
     const whole = this.#buffer;
-    if (whole !== undefined && whole.length > 0) return whole.subarray(from, from + size);
+    if (whole !== undefined && whole.length >= from + size && size > 0) {
+      return whole.subarray(from, from + size);
+    }
     return makeView(this, record, { offset: from, length: size });
   }
 
@@ -220,6 +247,94 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
     return copyIn(record, from, bytes);
   }
 
+  /**
+   * Offset in the mapping of the first place within the range where the bytes are, or -1. A string is
+   * searched as UTF-8. Any length, at the speed of `Buffer.indexOf`. Throws the fault
+   * (ERR_MEMMAP_FAULT) of a page that could not be read.
+   *
+   * @example
+   * ```js
+   * const m = memmap.mapFileSync(process.execPath);
+   * m.indexOf('ELF'); // 1 on Linux
+   * ```
+   */
+  indexOf(bytes: WriteSource, range?: Range): number {
+    anyOf(this);
+    const wanted = bytesOf(bytes);
+    const part = within(this, range);
+    const call = { bytes: wanted, range: part, last: false };
+    return late.search().search(this as unknown as Mapping, liveOf(this), call);
+  }
+
+  /** The same of the last place. */
+  lastIndexOf(bytes: WriteSource, range?: Range): number {
+    anyOf(this);
+    const wanted = bytesOf(bytes);
+    const part = within(this, range);
+    const call = { bytes: wanted, range: part, last: true };
+    return late.search().search(this as unknown as Mapping, liveOf(this), call);
+  }
+
+  /**
+   * The digest of the range, computed on the thread pool in pieces of 8 MiB. `algorithm` is one of
+   * `crypto.getHashes()`. Where OpenSSL cannot be reached from there (Bun, Deno) each piece is hashed
+   * on the event loop. Rejects with EFAULT or the fault of a page that cannot be read.
+   */
+  async hash(algorithm: string, range?: Range, options?: LongCallOptions): Promise<Buffer> {
+    const chosen = longCall(options);
+    const part = within(this, range);
+    return late
+      .hash()
+      .hashOf(this as unknown as Mapping, algorithm, { range: part, options: chosen });
+  }
+
+  /**
+   * The range as a stream of chunks that are views, but for the last, which is a copy. The mapping is
+   * pinned from the first read until the stream is closed: destroy a stream that you do not read to
+   * its end.
+   */
+  stream(range?: Range, options?: StreamOptions & { kind?: 'node' }): Readable;
+  stream(
+    range: Range | undefined,
+    options: StreamOptions & { kind: 'web' },
+  ): ReadableStream<Uint8Array>;
+  stream(range?: Range, options?: StreamOptions): Readable | ReadableStream<Uint8Array> {
+    liveOf(this);
+    return late.stream().streamOf(this as unknown as Mapping, range, options);
+  }
+
+  /**
+   * The lines of the range, without their line ends (LF or CR LF); what follows the last line end is a
+   * line too if it has any bytes. With `{ encoding: 'buffer' }` views instead of strings.
+   */
+  lines(
+    range?: Range,
+    options?: LineOptions & { encoding?: 'utf8' | 'latin1' },
+  ): AsyncGenerator<string>;
+  lines(
+    range: Range | undefined,
+    options: LineOptions & { encoding: 'buffer' },
+  ): AsyncGenerator<Buffer>;
+  lines(range?: Range, options?: LineOptions): AsyncGenerator<string | Buffer> {
+    liveOf(this);
+    return late.stream().linesOf(this as unknown as Mapping, range, options);
+  }
+
+  /** Views of `size` bytes each, one after another; the last may be shorter. */
+  chunks(size: number | bigint, range?: Range): Generator<Buffer, void, undefined> {
+    liveOf(this);
+    return late.stream().chunksOf(this as unknown as Mapping, size, range);
+  }
+
+  /**
+   * The file that the path leads to now, compared with what is mapped. ERR_MEMMAP_UNSUPPORTED where
+   * the file was given by a descriptor, and for memory without a file. Source: stat(2).
+   */
+  status(): FileState {
+    liveOf(this);
+    return late.status().statusOfFile(this as unknown as Mapping);
+  }
+
   /** `write` on the thread pool, in pieces of 1 MiB. The source must not change meanwhile. */
   async writeAsync(
     offset: number | bigint,
@@ -239,23 +354,10 @@ export abstract class MappedMemory extends EventEmitter<MappingEvents> {
   }
 }
 
-/** The record of a receiver, which is whatever the caller chose: Mapping.prototype.unmap.call({}). */
-export function anyOf(receiver: unknown): MappingRecord {
-  const is = typeof receiver === 'object' && receiver !== null;
-  const record = is ? inside.recordOf(receiver) : undefined;
-  if (record === undefined) throw validate.wrongKind('this', 'a Mapping', receiver);
-  return record;
-}
-
-/** The same of a mapping that is still mapped. */
-export function liveOf(receiver: unknown): MappingRecord {
-  const record = anyOf(receiver);
-  if (record.state === 'mapped') return record;
-  throw misuse('UNMAPPED', `the mapping was ${record.state}`, {
-    address: BigInt(record.address),
-    length: record.length,
-    path: record.contents.path,
-  });
+/** The same range of a mapping that is still mapped. */
+function within(receiver: unknown, range: Range | undefined): validate.ByteRange {
+  const given = validate.givenRange(range);
+  return validate.rangeWithin(given, liveOf(receiver).length);
 }
 
 /** Where the bytes of a read go: a caller's buffer, or (undefined) a new one. */

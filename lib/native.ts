@@ -107,6 +107,15 @@ export interface Native {
     address: number,
     length: number,
   ): Maybe<Promise<Maybe<number>>>;
+  /** A message digest of OpenSSL; undefined where that cannot be reached or does not know the name. */
+  openDigest(name: string): Maybe<object> | undefined;
+  updateDigestAsync(
+    digest: object,
+    base: number,
+    offset: number,
+    length: number,
+  ): Maybe<Promise<Nothing>>;
+  finishDigest(digest: object): Maybe<Uint8Array>;
   /** Shared memory by name. Every descriptor that is given is new. */
   shmOpen(name: string, writable: boolean): Maybe<Handle>;
   /** Without a name one that shmPublish gives. */

@@ -53,6 +53,13 @@ export interface MapOptions extends PlacementOptions {
   size?: number | bigint;
   /** With `size`: really allocate its blocks (default), so that a full disk is ENOSPC now. */
   allocate?: boolean;
+  /**
+   * Bytes that the mapping may have later: it keeps addresses for so many, so that `resize`, `reload`
+   * and `append` make it longer without moving it, and Buffers stay valid. 'read' and 'read-write' only.
+   */
+  maxLength?: number | bigint;
+  /** Emit 'change' when the file grows, shrinks, is replaced or deleted. Keeps the mapping until `unmap`. */
+  follow?: boolean;
 }
 
 /** How shared memory is mapped. */
@@ -95,6 +102,8 @@ export interface FilePlan {
   readonly create: boolean;
   readonly size: number | undefined;
   readonly allocate: boolean;
+  readonly maxLength: number | undefined;
+  readonly follow: boolean;
   /** The file must be opened for writing. */
   readonly writable: boolean;
 }
@@ -118,7 +127,17 @@ const PLACEMENT = [
   'arena',
   'lifetime',
 ] as const;
-const FILE = ['access', 'offset', 'length', 'create', 'size', 'allocate', ...PLACEMENT] as const;
+const FILE = [
+  'access',
+  'offset',
+  'length',
+  'create',
+  'size',
+  'allocate',
+  'maxLength',
+  'follow',
+  ...PLACEMENT,
+] as const;
 const ANONYMOUS = ['access', 'shared', ...PLACEMENT] as const;
 
 type Given = Partial<Record<string, unknown>>;
@@ -201,16 +220,39 @@ function fileOptions(options: unknown): FilePlan {
   const chosen = access(given, ACCESS_WORDS, 'read');
   const create = flag(given, 'create');
   const wanted = size(given, 'size');
+  const maxLength = size(given, 'maxLength');
+  const length = size(given, 'length');
+  if (maxLength !== undefined) mustFitCapacity(chosen, length, maxLength);
   return {
     placement: placement(given),
     access: chosen,
     offset: size(given, 'offset') ?? 0,
-    length: size(given, 'length'),
+    length,
     create,
     size: wanted,
     allocate: flag(given, 'allocate', true),
+    maxLength,
+    follow: flag(given, 'follow'),
     writable: chosen === 'read-write' || create || wanted !== undefined,
   };
+}
+
+function mustFitCapacity(chosen: Access, length: number | undefined, maxLength: number): void {
+  const argument = 'options.maxLength';
+  if (chosen === 'copy-on-write' || chosen === 'snapshot') {
+    throw misuse('UNSUPPORTED', `a '${chosen}' mapping cannot grow in place`, {
+      argument,
+      hint: "maxLength is for access 'read' and 'read-write'",
+    });
+  }
+  if (maxLength > 0 && (length === undefined || length <= maxLength)) return;
+  throw misuse(
+    'RANGE',
+    `options.maxLength must be at least 1 and at least the length; got ${String(maxLength)}`,
+    {
+      argument,
+    },
+  );
 }
 
 const WHOLE_FILE = fileOptions(undefined);

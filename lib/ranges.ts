@@ -1,6 +1,6 @@
 // From a range of a mapping's bytes to pages, and what an error says of where.
 import { pageSize } from './binding.js';
-import { liveOf } from './memory.js';
+import { liveOf } from './live.js';
 import { type Span, inward, outward } from './page.js';
 import type { MappingRecord } from './record.js';
 import * as validate from './validate.js';

@@ -29,6 +29,8 @@ export interface Contents {
   /** Inode and device that fstat tells; -1 for anonymous memory. */
   readonly fileInode: number;
   readonly fileDevice: number;
+  /** Bytes that the file had when it was mapped, resized or reloaded. */
+  readonly fileSize?: number;
   readonly backing: 'kernel' | 'copy';
   /** A device: the kernel shows another offset once it has moved. */
   readonly device?: boolean;
@@ -80,6 +82,8 @@ export interface Place {
   readonly end: number;
   readonly lead: number;
   readonly length: number;
+  /** Bytes that it may have without moving: the option maxLength. */
+  readonly capacity?: number | undefined;
   readonly contents: Contents;
 }
 
@@ -101,6 +105,8 @@ export class MappingRecord implements Entry<Mapping> {
   end: number;
   lead: number;
   length: number;
+  /** Bytes that its pages have room for, where those are more than `length` needs. */
+  readonly capacity: number | undefined;
   contents: Contents;
   readonly inherit: boolean;
   readonly guarded: boolean;
@@ -121,16 +127,17 @@ export class MappingRecord implements Entry<Mapping> {
   runs: readonly ProtectedRun[] | undefined = undefined;
 
   constructor(
-    { start, end, lead, length, contents, inherit = false, guarded = false, home }: Place,
+    { start, end, lead, length, capacity, contents, inherit, guarded, home }: Place,
     ownerId?: number,
   ) {
     this.start = start;
     this.end = end;
     this.lead = lead;
     this.length = length;
+    this.capacity = capacity;
     this.contents = contents;
-    this.inherit = inherit;
-    this.guarded = guarded;
+    this.inherit = inherit ?? false;
+    this.guarded = guarded ?? false;
     this.home = home;
     this.ownerId = ownerId ?? nextOwner();
   }

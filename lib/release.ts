@@ -71,7 +71,7 @@ export function carve(
 function partOf(record: MappingRecord, start: number, end: number): MappingRecord | undefined {
   if (start >= end) return undefined;
   const address = Math.max(start, record.address);
-  const last = Math.min(end, record.address + record.length);
+  const last = Math.min(end, record.address + (record.capacity ?? record.length));
   if (address >= last) return undefined;
   const skipped = address - record.address;
   const { contents } = record;

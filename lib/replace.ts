@@ -43,7 +43,6 @@ function replaceByFile(
   file: OpenFile,
 ): void {
   const { offset, access } = source;
-  sameLength(record, source.length ?? record.length);
   if (offset % pageSize !== record.lead) {
     throw misuse(
       'RANGE',
@@ -56,11 +55,14 @@ function replaceByFile(
   if (status.regular && !fits) {
     throw tooShort(file.path, status.size, `${String(record.length)} bytes at ${String(offset)}`);
   }
+  // A longer file would be cut short without a word: its end must be asked away by name.
+  const rest = status.regular ? status.size - offset : record.length;
+  sameLength(record, source.length ?? rest);
   const contents = fileContents(access, status, {
     path: file.path,
     origin: file.origin,
     offset,
-    length: record.length,
+    length: record.capacity ?? record.length,
   });
   const pageOffset = offset - record.lead;
   put(record, contents, { flags: mapFlagsOf(contents, false), fd: file.fd, offset: pageOffset });
@@ -71,7 +73,11 @@ function sameLength(record: MappingRecord, length: number): void {
   throw misuse(
     'RANGE',
     `the source must be as long as the mapping: ${String(record.length)} bytes; got ${String(length)}`,
-    { argument: 'source.length', length: record.length },
+    {
+      argument: 'source.length',
+      length: record.length,
+      hint: 'pass source.length for a part of a longer file; reload() takes another length',
+    },
   );
 }
 
@@ -81,7 +87,8 @@ interface Place {
   readonly offset: number;
 }
 
-function put(record: MappingRecord, contents: Contents, place: Place): void {
+/** Shows other contents in all of its pages, and in the views over them. */
+export function put(record: MappingRecord, contents: Contents, place: Place): void {
   if (record.busy !== undefined) throw inUse(record.busy);
   const { start, end, ownerId } = record;
   if (start === end) throw misuse('RANGE', 'an empty mapping has no memory to replace');

@@ -19,6 +19,10 @@ export function resizeMapping(record: MappingRecord, length: number): void {
     });
   }
   mustBeWhole(record);
+  if (record.capacity !== undefined) {
+    resizeInPlace(record, length, record.capacity);
+    return;
+  }
   // Before the file is made longer for nothing.
   const grows = span > record.end - record.start;
   if (grows && record.home?.state === 'reserved') throw cannotLeave(whereOf(record));
@@ -27,6 +31,40 @@ export function resizeMapping(record: MappingRecord, length: number): void {
   if (span <= record.end - record.start) shrink(record, length, span);
   else grow(record, length, span);
   if (checkLast) undoIfTooLong(record, before);
+}
+
+/** The bytes that a mapping may have without moving, where maxLength says so. */
+export const fileCapacity = ({ capacity }: MappingRecord): number | undefined => capacity;
+
+/** With maxLength its pages are all there: only the file becomes longer, and views stay. */
+function resizeInPlace(record: MappingRecord, length: number, capacity: number): void {
+  if (length > capacity) {
+    throw misuse(
+      'RANGE',
+      `the mapping cannot become longer than maxLength: ${String(capacity)} bytes`,
+      {
+        ...whereOf(record),
+        length: capacity,
+        hint: 'map the file again with a larger maxLength',
+      },
+    );
+  }
+  const before = record.length;
+  const checkLast = length > before && makeFileLongEnough(record, length);
+  takeLength(record, length);
+  if (checkLast) undoIfTooLong(record, before);
+}
+
+/** Gives a mapping another length, whatever its file has. Views stay where it grows in place. */
+export function takeLength(record: MappingRecord, length: number): void {
+  const span = roundUp(record.lead + length, pageSize);
+  if (record.capacity === undefined && span > record.end - record.start) {
+    grow(record, length, span);
+  } else if (length < record.length) {
+    shrink(record, length, record.capacity === undefined ? span : record.end - record.start);
+  } else {
+    record.length = length;
+  }
 }
 
 /** Brings the books up to date: the pages of `record` are at `to` now, cut or grown at the end. */
@@ -107,6 +145,7 @@ function sameFileLongEnough(record: MappingRecord, length: number, file: OpenFil
     throw tooShort(file.path, status.size, `a mapping of ${String(length)} bytes`);
   }
   growFileSync(file, { size, allocate: true });
+  record.contents = { ...contents, fileSize: size };
   return false;
 }
 
@@ -117,7 +156,7 @@ function undoIfTooLong(record: MappingRecord, before: number): void {
   if (!record.allows(flags.read, last, last + 1)) return;
   const probe = native.copyOut(record.start, lead + length - 1, new Uint8Array(1));
   if (codeOf(probe) !== 'EFAULT') return;
-  shrink(record, before, roundUp(lead + before, pageSize));
+  takeLength(record, before);
   throw misuse('RANGE', `what is mapped ends before ${String(length)} bytes`, {
     path: record.contents.path,
     length: before,

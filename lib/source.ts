@@ -131,6 +131,7 @@ export function fileContents(
     inode: status.stableInode ? status.inode : -1,
     fileInode: status.inode,
     fileDevice: status.device,
+    fileSize: status.size,
     backing: 'kernel',
     device: !status.regular,
     sealed: isSealed(status, place.offset + place.length),

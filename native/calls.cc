@@ -285,6 +285,7 @@ void add_to(Napi::Object exports, Environment* own) {
   add_data_to(exports, own);
   add_guard_to(exports, own);
   add_survey_to(exports, own);
+  add_digests_to(exports, own);
   add_shm_to(exports, own);
   add_sync_to(exports, own);
   add<map>(exports, "map", own);

@@ -12,6 +12,7 @@ namespace memmap::calls {
 void add_to(Napi::Object exports, Environment* environment);
 void add_guard_to(Napi::Object exports, Environment* own);
 void add_data_to(Napi::Object exports, Environment* environment);
+void add_digests_to(Napi::Object exports, Environment* own);
 void add_shm_to(Napi::Object exports, Environment* own);
 void add_survey_to(Napi::Object exports, Environment* own);
 void add_sync_to(Napi::Object exports, Environment* own);

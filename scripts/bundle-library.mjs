@@ -14,7 +14,7 @@ import { dirname, relative, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { inRoot } from './util.mjs';
 
-const LATE = ['looking', 'reservation', 'shared'];
+const LATE = ['contents', 'looking', 'reservation', 'shared'];
 /** What the core itself needs of them. */
 const EARLY = ['reservation/reserve.js'];
 const dist = inRoot('dist');

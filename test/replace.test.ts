@@ -66,10 +66,10 @@ it("takes 'copy-on-write', whose writes stay private", () => {
   expect(fs.readFileSync(path).equals(bytes)).toBe(true);
 });
 
-it('takes a file by descriptor, and needs the length only of what the mapping is long', () => {
+it('takes a part of a file by descriptor', () => {
   const fd = fs.openSync(scratch.file(bytes), 'r');
   const m = mapAnonymous(pageSize);
-  m.replace({ file: fd });
+  m.replace({ file: fd, length: pageSize });
   fs.closeSync(fd);
   expect(m.buffer.equals(bytes.subarray(0, pageSize))).toBe(true);
 });
@@ -146,7 +146,12 @@ describe('what cannot be shown leaves everything as it was', () => {
     ['a closed descriptor', () => ({ file: -1, offset: 7 }), kernelSays('EBADF', 'fstat')],
     [
       'a descriptor that may not be written',
-      () => ({ file: fs.openSync(scratch.file(other), 'r'), offset: 7, access: 'read-write' }),
+      () => ({
+        file: fs.openSync(scratch.file(other), 'r'),
+        offset: 7,
+        length: 2 * pageSize,
+        access: 'read-write',
+      }),
       kernelSays('EACCES', 'mmap'),
     ],
     [

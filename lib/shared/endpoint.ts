@@ -2,7 +2,7 @@
 import { misuse } from '../errors.js';
 import { collectFaults, faultCount, faultWithin, mustBeWhole } from '../faults.js';
 import type { Mapping } from '../mapping.js';
-import { liveOf } from '../memory.js';
+import { liveOf } from '../live.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';
 import { type Spot, nap, sharedRecord, rouse } from './futex.js';

@@ -4,7 +4,7 @@ import { setTimeout as later } from 'node:timers/promises';
 import { check, codeOf, native } from '../binding.js';
 import { MapError, errnoOf, misuse } from '../errors.js';
 import { statusOf, withFileSync } from '../file.js';
-import { liveOf } from '../memory.js';
+import { liveOf } from '../live.js';
 import { type Range, whereOf } from '../ranges.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';

@@ -5,7 +5,7 @@ import { flags } from '../constants.js';
 import { misuse } from '../errors.js';
 import { inHome } from '../home.js';
 import type { Mapping } from '../mapping.js';
-import { liveOf } from '../memory.js';
+import { liveOf } from '../live.js';
 import { whereOf } from '../ranges.js';
 import type { MappingRecord } from '../record.js';
 import * as validate from '../validate.js';

@@ -2,7 +2,7 @@
 import { misuse } from '../errors.js';
 import { faultCount, faultWithin } from '../faults.js';
 import type { Mapping } from '../mapping.js';
-import { liveOf } from '../memory.js';
+import { liveOf } from '../live.js';
 import * as validate from '../validate.js';
 import { Cell } from './cell.js';
 import { type Spot, wordsOf } from './futex.js';

@@ -4,7 +4,7 @@ import { types } from 'node:util';
 import { misuse } from '../errors.js';
 import { inside } from '../inside.js';
 import { Mapping } from '../mapping.js';
-import { liveOf } from '../memory.js';
+import { liveOf } from '../live.js';
 import { kindOf } from '../true-bytes.js';
 import * as validate from '../validate.js';
 import { mappingOf, offsetOf } from '../views.js';

@@ -11,6 +11,7 @@ const { MAP_PRIVATE, MAP_ANONYMOUS, PROT_READ, PROT_WRITE } = native.constants;
 const PLAIN = MAP_PRIVATE | MAP_ANONYMOUS, RW = PROT_READ | PROT_WRITE;
 const base = native.map(7, 0, 4 * P, RW, PLAIN, -1, 0, 0, false);
 const mail = native.openMailbox(() => undefined);
+const digest = native.openDigest('sha256');
 const ids = Float64Array.of(7), bytes = new Uint8Array(16);
 const right = {
   map: [8, 0, P, RW, PLAIN, -1, 0, 0, false],
@@ -30,6 +31,7 @@ const right = {
   fileStatus: [0, new Float64Array(8)],
   allocateFile: [-1, 0, false], allocateFileAsync: [-1, 0, false],
   loadFile: [-1, 0, base, 1], loadFileAsync: [-1, 0, base, 1],
+  openDigest: ['sha256'], updateDigestAsync: [digest, base, 0, P], finishDigest: [digest],
   enroll: [], startGuard: [0, () => undefined], takeFaults: [0], posted: [], guardStatus: [],
   discardStrays: [base, P], restoreAsync: [base, P], damaged: [base, P],
   reap: [true], retired: [], claimed: [],
@@ -126,7 +128,7 @@ it('memory that is not ours is refused by every call that touches memory', async
     ];
     const names = Object.keys(right);
     const takeNoMemory = names.slice(names.indexOf('shmOpen'), names.indexOf('closeDescriptor') + 1);
-    const skipped = new Set([...takeNoMemory, 'enroll', 'posted', 'startGuard', 'takeFaults', 'guardStatus', 'map', 'vacant', 'regions', 'traceTable', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
+    const skipped = new Set([...takeNoMemory, 'openDigest', 'finishDigest', 'enroll', 'posted', 'startGuard', 'takeFaults', 'guardStatus', 'map', 'vacant', 'regions', 'traceTable', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
       'claimed', 'survey', 'locate', 'usage', 'pageUsage', 'threadStacks', 'programPath', 'limits',
       'openMailbox', 'keepLoop', 'takeLetters', 'cancelSleep', 'weaken', 'strengthen', 'forget', 'keep']);
     const odd = [];
