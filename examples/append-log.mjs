@@ -1,66 +1,61 @@
-// An append-only log that survives a crash at any moment: node examples/append-log.mjs FILE TEXT...
+// An append-only log that grows in place under a reader in another process: node examples/append-log.mjs FILE [RECORDS]
 //
-//   0        8         used            size of the file
-//   | used  | record  |  room to grow  |
+//   | length | text ... | length | text ... | 0 0 0 ...
 //
-// A record counts once `used` says so, and `used` is written only when the record is on the disk.
+// A record counts once its length is not zero, and its length is written after its text.
+import { fork } from 'node:child_process';
 import { mapFileSync } from 'memmap';
 
-const HEADER = 8;
+const MOST = 2 ** 30;
+const HEADER = 4;
+const [path, records = '1000'] = process.argv.slice(2);
+if (!path) throw new Error('usage: node examples/append-log.mjs FILE [RECORDS]');
 
-class AppendLog {
-  #mapping;
-
-  /** @param {string} path */
-  constructor(path) {
-    this.#mapping = mapFileSync(path, { access: 'read-write', create: true, size: 4096 });
-    if (this.#used === 0) this.#used = HEADER;
+/** The writer: opens the log, continues behind the last record. */
+function write(count) {
+  const log = mapFileSync(path, { access: 'read-write', create: true, maxLength: MOST });
+  for (let record = 0; record < count; record++) {
+    const text = Buffer.from(`record ${record}`);
+    const at = log.append(Buffer.concat([Buffer.alloc(HEADER), text]));
+    // Aligned or not, the length is published by one copy of four bytes.
+    const length = Buffer.alloc(HEADER);
+    length.writeUInt32LE(text.length);
+    log.write(at, length);
   }
-
-  get #used() {
-    return Number(this.#mapping.read(0, HEADER).readBigUInt64LE());
-  }
-
-  set #used(bytes) {
-    const header = Buffer.alloc(HEADER);
-    header.writeBigUInt64LE(BigInt(bytes));
-    this.#mapping.write(0, header);
-    this.#mapping.flushSync({ offset: 0, length: HEADER });
-  }
-
-  /** @param {string} text */
-  append(text) {
-    const record = Buffer.from(`${text}\n`);
-    const at = this.#used;
-    const end = at + record.length;
-    // Grows the file too, with its blocks allocated: a full disk is ENOSPC here, and the log is as it was.
-    if (end > this.#mapping.length) this.#mapping.resize(Math.max(end, 2 * this.#mapping.length));
-    this.#mapping.write(at, record);
-    this.#mapping.flushSync({ offset: at, length: record.length });
-    this.#used = end;
-  }
-
-  records() {
-    const text = this.#mapping.read(HEADER, this.#used - HEADER).toString();
-    return text.split('\n').slice(0, -1);
-  }
-
-  get size() {
-    return this.#mapping.length;
-  }
-
-  close() {
-    this.#mapping.unmap();
-  }
+  return log;
 }
 
-const [path, ...texts] = process.argv.slice(2);
-if (!path) throw new Error('usage: node examples/append-log.mjs FILE TEXT...');
+/** The reader: takes what is there, and reloads where the file has grown. */
+async function read(count) {
+  const log = mapFileSync(path, { maxLength: MOST });
+  const { address } = log;
+  let position = 0;
+  let last = '';
+  for (let seen = 0; seen < count;) {
+    const length = position + HEADER <= log.length ? log.buffer.readUInt32LE(position) : 0;
+    if (length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      log.reload();
+      continue;
+    }
+    last = log.buffer.toString('utf8', position + HEADER, position + HEADER + length);
+    position += HEADER + length;
+    seen++;
+  }
+  if (log.address !== address) throw new Error('the mapping moved');
+  console.log(`the reader saw ${count} records, the last: ${last}`);
+}
 
-const log = new AppendLog(path);
-for (const text of texts) log.append(text);
-const records = log.records();
-console.log(
-  `${records.length} records in ${log.size} bytes, the last: ${records.at(-1) ?? 'none'}`,
-);
-log.close();
+if (process.send === undefined) {
+  const log = write(0);
+  const reader = fork(process.argv[1], [path, records]);
+  const done = new Promise((resolve) => reader.on('exit', resolve));
+  log.unmap();
+  const writer = write(Number(records));
+  console.log(`${records} records in ${writer.length} bytes`);
+  if ((await done) !== 0) throw new Error('the reader failed');
+  writer.unmap();
+} else {
+  await read(Number(records));
+  process.disconnect();
+}

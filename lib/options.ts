@@ -58,7 +58,10 @@ export interface MapOptions extends PlacementOptions {
    * and `append` make it longer without moving it, and Buffers stay valid. 'read' and 'read-write' only.
    */
   maxLength?: number | bigint;
-  /** Emit 'change' when the file grows, shrinks, is replaced or deleted. Keeps the mapping until `unmap`. */
+  /**
+   * Emit 'change' when the file grows, shrinks, is replaced or deleted. Keeps the mapping until `unmap`, and the process
+   * while 'change' has a listener.
+   */
   follow?: boolean;
 }
 

@@ -252,9 +252,15 @@ describe('follow', () => {
     expect(m.buffer.toString()).toBe('other');
   });
 
-  it('keeps no process alive', () => {
+  it('keeps no process without a listener, and one with a listener until unmap()', () => {
     const program = `require(${JSON.stringify(join(__dirname, '..'))}).mapFileSync(process.argv[1], { follow: true });`;
     execFileSync(process.execPath, ['-e', program, scratch.file('x')], { timeout: 60_000 });
+    const path = scratch.file('x');
+    const listens = `const m = require(${JSON.stringify(join(__dirname, '..'))}).mapFileSync(process.argv[1], { follow: true });
+      m.on('change', ({ change }) => { console.log(change); m.unmap(); });
+      require('fs').appendFileSync(process.argv[1], 'y');`;
+    const said = execFileSync(process.execPath, ['-e', listens, path], { encoding: 'utf8' });
+    expect(said).toBe('grown\n');
   });
 });
 

@@ -70,7 +70,8 @@ const isEqual = (a: FileState, b: FileState): boolean =>
   a.change === b.change && a.size === b.size && a.inode === b.inode && a.mtimeMs === b.mtimeMs;
 
 /**
- * Emits 'change' until the mapping is unmapped. Keeps the mapping, but not the process. Watches the
+ * Emits 'change' until the mapping is unmapped. Keeps the mapping, and the process while 'change' has
+ * a listener. Watches the
  * folder, since a rename replaces the file in it, and looks every half second where no event comes
  * (NFS, FUSE, a missing inotify watch).
  */
@@ -99,6 +100,14 @@ export function followFile(mapping: Mapping): void {
     watcher?.close();
   };
   mapping.once('unmap', stop);
+  // Node's own two events, which MappingEvents does not list.
+  const events: NodeJS.EventEmitter = mapping;
+  events.on('newListener', (event) => {
+    if (event === 'change') timer.ref();
+  });
+  events.on('removeListener', (event) => {
+    if (event === 'change' && mapping.listenerCount('change') === 0) timer.unref();
+  });
   const { path = '' } = mapping;
   try {
     watcher = watch(dirname(path), { persistent: false }, (_event, name) => {
