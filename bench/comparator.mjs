@@ -37,6 +37,7 @@ export function loadComparator() {
     mapFileUnmap: declare(
       'double map_file_unmap(int fd, size_t length, size_t step, uint32_t count)',
     ),
+    growFile: declare('double grow_file(int fd, size_t step, uint32_t count)'),
     placeVacate: declare('double place_vacate(size_t length, uint32_t count)'),
     replaceByTurns: declare(
       'double replace_by_turns(int first, int second, size_t length, size_t step, uint32_t count)',

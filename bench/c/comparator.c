@@ -3,6 +3,7 @@
 // negative errno.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -52,6 +53,23 @@ double map_file_unmap(int fd, size_t length, size_t step, uint32_t count) {
     if (munmap((void*)at, length) != 0) return -errno;
   }
   return (now() - start) / count;
+}
+
+// A mapped file of `step` bytes that becomes `step` bytes longer each time.
+double grow_file(int fd, size_t step, uint32_t count) {
+  size_t length = step;
+  char* at = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) return -errno;
+  const double start = now();
+  for (uint32_t i = 0; i < count; i++) {
+    if (fallocate(fd, 0, 0, (off_t)(length + step)) != 0) return -errno;
+    at = mremap(at, length, length + step, MREMAP_MAYMOVE);
+    if (at == MAP_FAILED) return -errno;
+    length += step;
+  }
+  const double spent = now() - start;
+  munmap(at, length);
+  return spent / count;
 }
 
 // Puts `length` bytes of memory over reserved pages, and makes them inaccessible again, `count`

@@ -4,6 +4,7 @@ import { fault } from './fault.mjs';
 import { flush } from './flush.mjs';
 import { fragmentation } from './fragmentation.mjs';
 import { gc } from './gc.mjs';
+import { append, grow, search } from './grow.mjs';
 import { guardIdle } from './guard-idle.mjs';
 import { importing } from './import.mjs';
 import { interpose } from './interpose.mjs';
@@ -45,4 +46,7 @@ export const rows = [
   latest,
   mutex,
   wake,
+  append,
+  grow,
+  search,
 ];
