@@ -39,11 +39,14 @@ interface Plan {
   readonly length: number | undefined;
 }
 
+function pathOf(value: unknown): string {
+  if (typeof value === 'string' && !value.includes('\0')) return value;
+  throw wrongKind('options.path', 'a path without NUL bytes', value);
+}
+
 function planOf(record: MappingRecord, options: unknown): Plan {
   const given = readOptions('options', options, ['path', 'length'] as const);
-  if (given.path !== undefined && (typeof given.path !== 'string' || given.path.includes('\0'))) {
-    throw wrongKind('options.path', 'a path without NUL bytes', given.path);
-  }
+  const other = given.path === undefined ? undefined : pathOf(given.path);
   const length = given.length === undefined ? undefined : bytes('options.length', given.length);
   const { contents } = record;
   if (contents.access === 'snapshot' || contents.fileInode < 0 || contents.origin !== undefined) {
@@ -52,7 +55,7 @@ function planOf(record: MappingRecord, options: unknown): Plan {
       hint: 'map it again',
     });
   }
-  const path = given.path ?? contents.path;
+  const path = other ?? contents.path;
   if (path === undefined) {
     throw misuse('UNSUPPORTED', 'the mapping has no path: its file was given by a descriptor', {
       ...whereOf(record),
