@@ -89,8 +89,7 @@ Done update(void* digest, Range mapped, Range pages) {
   if (piece == nullptr) return {sys::Status{ENOMEM, "malloc"}};
   for (uintptr_t at = mapped.begin; at < mapped.end;) {
     const size_t length = std::min(kPiece, mapped.end - at);
-    const auto copied =
-        sys::copy(piece.get(), reinterpret_cast<const void*>(at), length, true);
+    const auto copied = sys::copy(piece.get(), reinterpret_cast<const void*>(at), length, true);
     if (!copied.ok()) return {copied.status()};
     if (openssl().update(digest, piece.get(), length) != 1) {
       return {sys::Status{EINVAL, "EVP_DigestUpdate"}};
