@@ -156,6 +156,22 @@ export function withRoom<Answer>(call: () => Answer): Answer {
   return isOutOfRoom(answer) ? retry(call) : answer;
 }
 
+let addressLimit = -1;
+let retiredBytes = 0;
+
+/**
+ * Under a limit of address space (RLIMIT_AS) retired ranges would starve V8, which asks nobody before
+ * it gives up: garbage is collected, and what is retired given back, for each eighth of the limit.
+ */
+export function noteRetired(bytes: number): void {
+  if (addressLimit < 0) addressLimit = native.limits()[2] ?? 0;
+  if (addressLimit === 0) return;
+  retiredBytes += bytes;
+  if (retiredBytes <= addressLimit / 8) return;
+  retiredBytes = 0;
+  collect();
+}
+
 /** Retired ranges are given back when their time has come, also in a program that maps no more. */
 export function reapLater(): void {
   if (reaper !== undefined) return;

@@ -160,6 +160,8 @@ export interface Native {
   restoreAsync(address: number, length: number): Maybe<Promise<Nothing>>;
   /** Rows of begin, end, kind, stray. */
   damaged(address: number, length: number): Maybe<Float64Array>;
+  /** Rows of begin, end, late: inaccessible pages that native code met and that were made accessible. */
+  opened(address: number, length: number): Maybe<Float64Array>;
   /** Installed at all, the kernel's handler of SIGBUS, of SIGSEGV; then the watched addresses. */
   guardStatus(): Float64Array;
   reap(all: boolean): Maybe<number>;
@@ -176,7 +178,7 @@ export interface Native {
   /** Pairs of a thread's number and an address in its stack, 0 where that is not known. */
   threadStacks(pid: number): Maybe<Float64Array>;
   programPath(pid: number): Maybe<string>;
-  /** The first address that can be mapped; how many regions there may be, 0 for no limit known. */
+  /** The first address that can be mapped; how many regions there may be, 0 for no limit known; RLIMIT_AS or 0. */
   limits(): Float64Array;
   /** A copy of the LD_PRELOAD helper's table, see lib/looking/trace-table.ts. */
   traceTable(): ArrayBuffer | undefined;

@@ -48,6 +48,8 @@ function contentsOf(
   const anonymous = (mapFlags & flags.bit('MAP_ANON')) !== 0;
   const writable = (protection & flags.write) !== 0;
   const status = anonymous ? undefined : statusIfOpen(place.fd);
+  // The kernel shows huge pages as those of a file of its own.
+  const huge = (mapFlags & (constants['MAP_HUGETLB'] ?? 0)) !== 0;
   const access = !writable ? 'read' : shared || anonymous ? 'read-write' : 'copy-on-write';
   return {
     access,
@@ -55,7 +57,7 @@ function contentsOf(
     shared,
     path: undefined,
     fileOffset: anonymous ? 0 : Number(place.offset),
-    inode: anonymous && !shared ? 0 : status?.stableInode === true ? status.inode : -1,
+    inode: anonymous && !shared && !huge ? 0 : status?.stableInode === true ? status.inode : -1,
     fileInode: status?.inode ?? -1,
     fileDevice: status?.device ?? -1,
     backing: 'kernel',
@@ -96,9 +98,17 @@ function defaultHugePage(): bigint | undefined {
   }
 }
 
+function mustNotBeZero({ address }: RawRange): void {
+  if (address !== 0n) return;
+  throw misuse('RANGE', 'address 0 cannot be mapped: null pointers would stop faulting', {
+    argument: 'address',
+  });
+}
+
 export function mapAt(call: RawMap, exclusive: boolean): Mapping {
   const { range, bits, fd } = call;
   mustBeWholeHugePages(call);
+  if (exclusive && range.length > 0n) mustNotBeZero(range);
   if (range.address >= 2n ** 63n || (exclusive && !isAligned(range.address))) {
     if (exclusive) refuse(isAligned(range.address) ? 'ENOMEM' : 'EINVAL', 'mmap', range);
   }
@@ -143,11 +153,7 @@ export function mapOver(call: RawMap, names: readonly Owner[]): Mapping {
   if (range.length === 0n || !isAligned(range.address) || span === undefined) {
     refuse('EINVAL', 'mmap', range);
   }
-  if (range.address === 0n) {
-    throw misuse('RANGE', 'address 0 cannot be mapped: null pointers would stop faulting', {
-      argument: 'address',
-    });
-  }
+  mustNotBeZero(range);
   const victims = victimsIn(span, names);
   const contents = contentsOf(bits, call.flags, { ...call, length: Number(range.length) });
   const home = homeOf(span);

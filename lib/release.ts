@@ -1,7 +1,7 @@
 // Gives pages back, wholly or in part, and keeps the registry's books of what is left.
 import { check, native } from './binding.js';
 import { inside } from './inside.js';
-import { disown, reapLater } from './lifetime.js';
+import { disown, noteRetired, reapLater } from './lifetime.js';
 import type { Mapping } from './mapping.js';
 import { type Span } from './page.js';
 import { whereOf } from './ranges.js';
@@ -37,6 +37,7 @@ export function unmapPages(record: MappingRecord, start: number, end: number): b
   const answer = native.unmap(start, end - start);
   const retired = typeof answer === 'boolean' ? answer : check(answer, whereOf(record));
   record.home?.freed?.({ start, end }, !retired);
+  if (retired) noteRetired(end - start);
   return retired;
 }
 

@@ -2,6 +2,7 @@
 // the registry's one rule on top. Addresses and lengths are `number | bigint`.
 import { check, native, pageSize } from './binding.js';
 import { constants, flags } from './constants.js';
+import { misuse } from './errors.js';
 import type { Mapping } from './mapping.js';
 import {
   type Owned,
@@ -17,6 +18,7 @@ import {
   victimsIn,
 } from './owned.js';
 import { mapAt, mapOver } from './raw-map.js';
+import type { Span } from './page.js';
 import { emitAll, releaseAll, releasePart } from './release.js';
 import { remapRange } from './remap.js';
 import { int, raw } from './validate.js';
@@ -25,6 +27,7 @@ import { int, raw } from './validate.js';
 export type Numeric = number | bigint;
 
 const MAP_FIXED = constants['MAP_FIXED'] ?? 0;
+const GROWSDOWN = constants['MAP_GROWSDOWN'] ?? 0;
 const MAP_FIXED_NOREPLACE = constants['MAP_FIXED_NOREPLACE'] ?? 0;
 
 const rawRange = (address: unknown, length: unknown): RawRange => ({
@@ -63,6 +66,12 @@ export function mmap(
   const from = { fd: int('fd', fd), offset: raw('offset', offset) };
   const names = named(options);
   if (!isAligned(from.offset)) refuse('EINVAL', 'mmap', range);
+  if ((given & GROWSDOWN) !== 0) {
+    throw misuse('UNSUPPORTED', 'MAP_GROWSDOWN regions grow into addresses that were not asked for', {
+      argument: 'flags',
+      hint: 'reserve() the whole range and place() in it',
+    });
+  }
   const exclusive = MAP_FIXED_NOREPLACE !== 0 && (given & MAP_FIXED_NOREPLACE) !== 0;
   const fixed = (given & MAP_FIXED) !== 0 && !exclusive;
   const call = { range, bits, flags: given & ~MAP_FIXED & ~MAP_FIXED_NOREPLACE, ...from };
@@ -98,17 +107,25 @@ export function mprotect(address: Numeric, length: Numeric, protection: number):
   const range = rawRange(address, length);
   const bits = int('protection', protection);
   if (!isAligned(range.address)) refuse('EINVAL', 'mprotect', range);
+  if ((bits & GROWING) !== 0) {
+    throw misuse('UNSUPPORTED', 'PROT_GROWSDOWN and PROT_GROWSUP change more than the given range', {
+      argument: 'protection',
+      hint: 'pass the whole range without the flag',
+    });
+  }
   const judge = (): void => {
     // Linux looks at the bits only when there are pages.
     const known = range.length === 0n || (bits & ~PROTECTIONS) === 0;
     if (!known) refuse('EINVAL', 'mprotect', range);
   };
-  onEach(range, { syscall: 'mprotect', judge }, ({ record, start, end }) => {
+  onEach(range, { syscall: 'mprotect', judge, stops: true }, ({ record, start, end }) => {
     if ((bits & flags.read) === 0) mustBeIdle(record);
     check(native.protect(start, end - start, bits), { address: range.address });
     record.setProtection(start, end, bits);
   });
 }
+
+const GROWING = (constants['PROT_GROWSDOWN'] ?? 0) | (constants['PROT_GROWSUP'] ?? 0);
 
 const PROTECTIONS = Object.entries(constants).reduce(
   (bits, [name, value]) => (name.startsWith('PROT_') ? bits | value : bits),
@@ -139,6 +156,11 @@ export function madvise(address: Numeric, length: Numeric, advice: number): void
   const bits = int('advice', advice);
   if (!isAligned(range.address)) refuse('EINVAL', 'madvise', range);
   refuseWrapped(range, 'madvise');
+  if (POISONING.has(bits)) {
+    throw misuse('UNSUPPORTED', 'MADV_HWPOISON and MADV_SOFT_OFFLINE act on physical memory', {
+      argument: 'advice',
+    });
+  }
   const judge = (): void => {
     check(native.advise(0, 0, bits));
   };
@@ -147,6 +169,9 @@ export function madvise(address: Numeric, length: Numeric, advice: number): void
     check(native.advise(start, end - start, bits), { address: range.address });
   });
 }
+
+/** MADV_HWPOISON and MADV_SOFT_OFFLINE of Linux, which fail memory of the whole machine. */
+const POISONING: ReadonlySet<number> = new Set(process.platform === 'linux' ? [100, 101] : []);
 
 /** Advice that makes pages unreadable. */
 const mustStay: ReadonlySet<number> = new Set(
@@ -157,7 +182,7 @@ const mustStay: ReadonlySet<number> = new Set(
 export function mlock(address: Numeric, length: Numeric): void {
   const range = rawRange(address, length);
   refuseWrapped(range, 'mlock');
-  onEach(range, { syscall: 'mlock' }, ({ start, end }) => {
+  onEach(range, { syscall: 'mlock', stops: true }, ({ start, end }) => {
     check(native.lock(start, end - start, 0), { address: range.address, length: end - start });
   });
 }
@@ -166,7 +191,7 @@ export function mlock(address: Numeric, length: Numeric): void {
 export function munlock(address: Numeric, length: Numeric): void {
   const range = rawRange(address, length);
   refuseWrapped(range, 'munlock');
-  onEach(range, { syscall: 'munlock' }, ({ start, end }) => {
+  onEach(range, { syscall: 'munlock', stops: true }, ({ start, end }) => {
     check(native.unlock(start, end - start, 0), { address: range.address, length: end - start });
   });
 }
@@ -191,17 +216,34 @@ interface Calling {
   readonly syscall: string;
   /** Asks the kernel about the arguments alone. */
   readonly judge?: () => void;
+  /** The kernel does nothing behind the first hole of the range. */
+  readonly stops?: boolean;
+}
+
+/** The parts from the beginning of the span to its first hole. */
+function beforeHole({ start }: Span, parts: readonly Owned[]): Owned[] {
+  let at = start;
+  return parts.filter((part) => {
+    const follows = part.start === at;
+    if (follows) at = part.end;
+    return follows;
+  });
 }
 
 /** Runs a call on each owned part of a range; a hole is ENOMEM once the parts are done. */
-function onEach(range: RawRange, { syscall, judge }: Calling, call: (part: Owned) => void): void {
+function onEach(
+  range: RawRange,
+  { syscall, judge, stops = false }: Calling,
+  call: (part: Owned) => void,
+): void {
   if (range.length === 0n) {
     judge?.();
     return;
   }
   const span = pagesOf(range);
   const { parts, whole } = span === undefined ? { parts: [], whole: false } : ownedIn(span);
-  for (const part of parts) call(part);
+  const reached = stops && span !== undefined ? beforeHole(span, parts) : parts;
+  for (const part of reached) call(part);
   if (whole) return;
   judge?.();
   refuse('ENOMEM', syscall, range);

@@ -98,11 +98,38 @@ function vacantDrifts(reserve: Reserve): Drift[] {
   });
 }
 
+/**
+ * Pages that were made inaccessible under native code at work, and accessible again when it met them.
+ * Once no such code is left they get the protection that was asked for.
+ */
+function openedPages(record: MappingRecord): { start: number; end: number }[] {
+  if (record.start === record.end) return [];
+  const rows = native.opened(record.start, record.end - record.start);
+  if (!('length' in rows)) return [];
+  const open: { start: number; end: number }[] = [];
+  for (let row = 0; row < rows.length; row += 3) {
+    const [start = 0, end = 0, late = 0] = rows.subarray(row, row + 3);
+    if (late === 1) open.push({ start, end });
+    else protectAgain(record, start, end);
+  }
+  return open;
+}
+
+function protectAgain(record: MappingRecord, start: number, end: number): void {
+  for (const run of record.protections()) {
+    const first = Math.max(run.start, start);
+    const last = Math.min(run.end, end);
+    if (first < last) native.protect(first, last - first, run.protection);
+  }
+}
+
 function driftsOf(record: MappingRecord, run: ProtectedRun): Drift[] {
   const drifts: Drift[] = [];
   // What the fault guard put in is known to be another thing.
   const damaged = damageOf(record);
+  const opened = openedPages(record);
   const note = (kind: Drift['kind'], start: number, end: number, found: string): void => {
+    if (kind === 'protection' && opened.some((part) => part.start <= start && end <= part.end)) return;
     if (damaged.some((part) => part.start <= start && end <= part.end)) return;
     drifts.push({
       kind,

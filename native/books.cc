@@ -53,11 +53,15 @@ bool is_whole(const Claim& claim, Range pages) {
   return claim.pages.begin == pages.begin && claim.pages.end == pages.end;
 }
 
-bool forget(Claims& claims, Environment& own, Range pages, buffers::Spans spans) {
-  bool viewed = false;
+bool is_viewed(Claims& claims, Range pages) {
+  bool viewed = buffers::readable_by_others(pages);
+  claims.each_in(pages, [&](const Claim& claim) { viewed = viewed || claim.viewed; });
+  return viewed;
+}
+
+void forget(Claims& claims, Environment& own, Range pages, buffers::Spans spans) {
   while (Claim* claim = claims.first_in(pages)) {
     const Range part = claim->pages.intersect(pages);
-    viewed = viewed || claim->viewed;
     buffers::detach(own, *claim, part, spans);
     const Range before = claim->pages;
     const bool waiting = claim->environment == nullptr;
@@ -65,7 +69,6 @@ bool forget(Claims& claims, Environment& own, Range pages, buffers::Spans spans)
     // A piece that no view lies over waits for nothing any more.
     if (waiting) buffers::settle(claims, before);
   }
-  return viewed || buffers::readable_by_others(pages);
 }
 
 void detach(Claims& claims, Environment& own, Range pages) {
@@ -108,7 +111,8 @@ Outcome after_failed_move(Claims& claims, Environment& own, Range target, sys::S
   };
   const bool listed = sys::regions(target, visit, &covered).ok();
   if (listed && covered.end >= target.end) return outcome;
-  const bool viewed = forget(claims, own, target);
+  const bool viewed = is_viewed(claims, target);
+  forget(claims, own, target);
   const Reserve* home = reserves::home_of(claims, target);
   if (viewed) {
     buffers::leave_zeros(claims, target);

@@ -15,9 +15,12 @@ Outcome verify(Claims& claims, Environment& environment, Range pages, const Args
 
 bool is_whole(const Claim& claim, Range pages);
 
+// True when native code may be reading some of the pages through a view.
+[[nodiscard]] bool is_viewed(Claims& claims, Range pages);
+
 // The parts of `pages` that are claimed leave the table; views over them are detached. What lies
-// outside of `pages` stays, with its own views. True when native code may still be reading one.
-[[nodiscard]] bool forget(Claims& claims, Environment& own, Range pages,
+// outside of `pages` stays, with its own views.
+void forget(Claims& claims, Environment& own, Range pages,
                           buffers::Spans spans = buffers::Spans::kDetach);
 
 // Detaches every view over some pages; those that cannot be are held.

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "guarding.h"
@@ -12,8 +13,8 @@ namespace memmap::buffers {
 
 namespace {
 
-// As much address space as detached ArrayBuffers that are not yet collected may keep once it is
-// looked through: less than a hundredth of 47 bits.
+// As much address space as detached ArrayBuffers may keep before they are looked through at each
+// unmap: less than a hundredth of 47 bits.
 constexpr size_t kLingeringBytes = size_t{1} << 40;
 // As many detached ArrayBuffers as are looked through at once, at least.
 constexpr size_t kSweepFrom = 5'000;
@@ -73,7 +74,7 @@ void forget(Claims& claims, Environment& own, View* view) {
 // Node: the last backing store over these bytes is gone, or the environment is ending.
 void finalize(napi_env env, void* /*data*/, void* hint) {
   View* view = static_cast<View*>(hint);
-  if (view->buffer == nullptr) {  // creation failed; make() still has it
+  if (view->buffer == nullptr || view->detaching) {  // the caller still has it, and the lock
     view->finalized = true;
     return;
   }
@@ -138,7 +139,10 @@ void part_with(Environment& own, View* view) {
   bool detached = true;
   napi_get_reference_value(own.env, view->buffer, &buffer);
   if (buffer != nullptr) napi_is_detached_arraybuffer(own.env, buffer, &detached);
-  if (detached || napi_detach_arraybuffer(own.env, buffer) != napi_ok) {
+  view->detaching = true;
+  const bool done = !detached && napi_detach_arraybuffer(own.env, buffer) == napi_ok;
+  view->detaching = false;
+  if (!done) {
     view->escaped = buffer != nullptr;
     hold(view);
     return;
@@ -208,24 +212,26 @@ void detach(Environment& own, Claim& claim, Range pages, Spans spans) {
 
 void sweep(Claims& claims, Environment& own, bool now) {
   const bool much =
-      own.lingering.size() >= own.sweep_at || own.lingering_bytes > 2 * kLingeringBytes;
+      own.lingering.size() >= own.sweep_at || own.lingering_bytes > own.sweep_at_bytes;
   if (own.lingering.empty() || (!now && !much)) return;
   std::vector<View*> reachable;
   size_t bytes = 0;
-  // The newest first: where there is too much, it is the oldest that go.
-  for (auto entry = own.lingering.rbegin(); entry != own.lingering.rend(); ++entry) {
-    View* view = *entry;
+  // Where addresses are scarce only what JavaScript can reach is kept: the finalizer comes a turn
+  // of the loop later, and nothing could be given back until then.
+  static const bool scarce = sys::address_space_limit() != 0;
+  for (View* view : own.lingering) {
     napi_value buffer = nullptr;
     napi_get_reference_value(own.env, view->buffer, &buffer);
-    if (buffer == nullptr || bytes > kLingeringBytes) {
+    if (buffer == nullptr && (view->finalized || scarce)) {
       forget(claims, own, view);
     } else {
       reachable.push_back(view);
       bytes += view->bytes.size();
     }
   }
-  own.lingering.assign(reachable.rbegin(), reachable.rend());
+  own.lingering = std::move(reachable);
   own.lingering_bytes = bytes;
+  own.sweep_at_bytes = std::max(kLingeringBytes, 2 * bytes);
   own.sweep_at = std::max(kSweepFrom, 2 * own.lingering.size());
 }
 
@@ -260,6 +266,7 @@ void abandon(Claim& claim) {
 void settle(Claims& claims, Range bytes) {
   claims.each_in(bytes, [&](Claim& claim) {
     if (readable_by_others(claim.pages)) return;
+    if (claim.watch != nullptr) claim.watch->late = false;
     if (claim.state == State::kRetired) quarantine(claim);
     if (claim.state != State::kAbandoned) return;
     release(claims, claim);

@@ -9,7 +9,7 @@
 //   or
 //              the collector has not finished
 // and it ends when the collector has taken the ArrayBuffer and Node says that no backing store is
-// left.
+// left: native code holds the one or the other for as long as it works.
 #pragma once
 
 #include <napi.h>
@@ -33,6 +33,7 @@ struct View {
   bool escaped = false;  // held, and known to be shown by an ArrayBuffer that nobody can detach
   bool swept = false;
   bool finalized = false;
+  bool detaching = false;  // some runtimes call the finalizer inside of the call that detaches
 };
 
 // Puts a view at the head of a claim's list.

@@ -21,6 +21,7 @@ struct Environment {
   std::vector<View*> lingering;
   size_t lingering_bytes = 0;
   size_t sweep_at = 5'000;
+  size_t sweep_at_bytes = size_t{1} << 40;
   // Where faults are told, by registry: test runners load the JavaScript more than once. An owner's
   // id says which registry it is of.
   std::vector<Inbox*> inboxes;

@@ -136,7 +136,9 @@ bool handle(int signo, const siginfo_t* info, const void* context) {
   const bool denied = signo == SIGBUS || signo == SIGSEGV;
 #else
   const bool lost = signo == SIGBUS && info->si_code == BUS_ADRERR;
-  const bool denied = signo == SIGSEGV && info->si_code == SEGV_ACCERR;
+  // SEGV_MAPERR in mapped pages: guard pages that madvise installed.
+  const bool denied =
+      signo == SIGSEGV && (info->si_code == SEGV_ACCERR || info->si_code == SEGV_MAPERR);
 #endif
   if (!lost && !denied) return false;
   const signal_safe::Attempt attempt = signal_safe::attempt_of(info, context);
@@ -154,7 +156,13 @@ bool handle(int signo, const siginfo_t* info, const void* context) {
     verdict = mend::stray_write(*watch, attempt);
     if (verdict != mend::Verdict::kMended) verdict = mend::lost_page(*watch, attempt);
 #else
-    verdict = lost ? mend::lost_page(*watch, attempt) : mend::stray_write(*watch, attempt);
+    if (lost) {
+      verdict = mend::lost_page(*watch, attempt);
+    } else if (info->si_code == SEGV_MAPERR) {
+      verdict = mend::guard_page(*watch, attempt);
+    } else {
+      verdict = mend::stray_write(*watch, attempt);
+    }
 #endif
   }
   Inbox* inbox = verdict == mend::Verdict::kMended ? watch->inbox.load() : nullptr;

@@ -135,6 +135,27 @@ napi_value restore_async(Args& args) {
                     [=] { return Done{repair::restore(environment, pages)}; });
 }
 
+// opened(address, length) -> rows of [begin, end, late]: inaccessible pages that native code met
+napi_value opened(Args& args) {
+  const Span span = pages_of(args, 0);
+  if (!args.ok()) return args.failure();
+  if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  std::vector<double> rows;
+  {
+    Claims& claims = Claims::process();
+    const auto lock = claims.lock();
+    each_own(args, span.pages, [&](Claim& claim) {
+      if (claim.watch == nullptr) return;
+      const Range pages = claim.watch->opened().intersect(claim.pages);
+      if (pages.empty()) return;
+      rows.push_back(static_cast<double>(pages.begin));
+      rows.push_back(static_cast<double>(pages.end));
+      rows.push_back(claim.watch->late.load() ? 1 : 0);
+    });
+  }
+  return args.numbers(rows);
+}
+
 // damaged(address, length) -> rows of [begin, end, kind, stray]
 napi_value damaged(Args& args) {
   const Span span = pages_of(args, 0);
@@ -186,6 +207,7 @@ void add_guard_to(Napi::Object exports, Environment* own) {
   add<discard_strays>(exports, "discardStrays", own);
   add<restore_async>(exports, "restoreAsync", own);
   add<damaged>(exports, "damaged", own);
+  add<opened>(exports, "opened", own);
   add<guard_status>(exports, "guardStatus", own);
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include "buffers.h"
 #include "fault_guard.h"
 #include "reserve.h"
 
@@ -69,6 +70,13 @@ void watch_all(Claims& claims, Environment& own, Range pages) {
   claims.each_in(pages, [&](Claim& claim) { watch_now(claim, own); });
 }
 
+void expect_late_access(Claims& claims, Range pages) {
+  claims.each_in(pages, [&](Claim& claim) {
+    if (claim.watch == nullptr) return;
+    if (buffers::readable_by_others(claim.pages.intersect(pages))) claim.watch->late = true;
+  });
+}
+
 bool any_watch(Claims& claims, Range pages) {
   bool found = false;
   claims.each_in(pages, [&](Claim& claim) { found = found || claim.watch != nullptr; });
@@ -88,6 +96,10 @@ void set_protection(Claims& claims, Range pages, int protection, bool known) {
     }
     if (claim.watch == nullptr) return;
     claim.watch->protection = claim.protection;
+    if (known && part.contains(claim.watch->opened())) {
+      claim.watch->opened_end = 0;
+      claim.watch->opened_begin = 0;
+    }
     Damage* damage = claim.watch->damage.load();
     if (damage == nullptr) return;
     for (Range rest = part;;) {

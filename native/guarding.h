@@ -22,6 +22,10 @@ Outcome open_view(Claims& claims, Environment& own, Range bytes);
 // The same where they lie in a reserve of `own`, in any number of claims.
 Outcome open_span(Claims& claims, Environment& own, Range bytes);
 
+// The pages are inaccessible now, and native code may still be at work on a view of what lies or
+// lay there: the handler makes what such code meets accessible.
+void expect_late_access(Claims& claims, Range pages);
+
 // Keeps the handler away from these pages for as long as `closed` lives.
 void close(Claims& claims, Range pages, watches::Closed& closed);
 

@@ -213,12 +213,15 @@ Verdict lost_page(Watch& watch, const Attempt& attempt) {
     return Verdict::kMended;
   }
   const bool truncated = kind == FaultKind::kTruncated;
-  if (truncated && damage->islands > kMostIslands) pages = rest_of(watch, *damage, pages);
+  const bool many = damage->islands > kMostIslands || spares::run_low();
+  if (truncated && many) pages = rest_of(watch, *damage, pages);
   put::keep_original(*damage, pages);
   const auto put = [&] { return signal_safe::put_zeros(pages, protection); };
   bool done = put();
   if (!done && truncated) {
-    // No room: all that is beyond the end of the file at once takes none from here on.
+    // No room: all that is beyond the end of the file at once takes none from here on. The rest of
+    // the process is out of room as well, and it has to tell somebody of this.
+    spares::free_for_others();
     pages = rest_of(watch, *damage, pages);
     put::keep_original(*damage, pages);
   }
@@ -252,7 +255,10 @@ Verdict write_into_mended(Watch& watch, Damage& damage, Range page) {
   const auto open = [&] { return signal_safe::protect(pages, PROT_READ | PROT_WRITE); };
   if (!open()) {
     pages = like_it(watch, damage, page);
-    if (!spares::with(open)) return Verdict::kForeign;
+    // RLIMIT_DATA may refuse private writable memory: a copy in shared memory is not counted.
+    if (!spares::with(open) && !put::copy(pages = page, page, PROT_READ | PROT_WRITE)) {
+      return Verdict::kForeign;
+    }
   }
   if (alone) ++damage.islands;
   state.bits |= PageState::kStray;
@@ -260,6 +266,31 @@ Verdict write_into_mended(Watch& watch, Damage& damage, Range page) {
   note(damage, pages, FaultKind::kReadOnly, SIGSEGV);
   watch.idle = 0;
   return Verdict::kMended;
+}
+
+// As much as one late access makes accessible: native code goes on to the next page.
+constexpr size_t kLateStep = size_t{2} << 20;
+
+// An access by native code that was at work before the pages were made inaccessible. It goes on:
+// what it reads and writes is what lies there.
+Verdict open_late(Watch& watch, uintptr_t page, Range region, bool guard_pages) {
+  if (!watch.late.load()) return Verdict::kForeign;
+  Range pages{page, std::min(page + kLateStep, std::min(region.end, watch.end.load()))};
+  const auto open = [&] {
+    if (guard_pages) return signal_safe::remove_guard_pages(pages);
+    // A file that may not be written: what is written then is a stray write.
+    return signal_safe::protect(pages, PROT_READ | PROT_WRITE) ||
+           signal_safe::protect(pages, PROT_READ);
+  };
+  if (!spares::with(open)) {
+    pages.end = std::min(region.end, watch.end.load());
+    if (!spares::with(open)) return Verdict::kForeign;
+  }
+  const Range before = watch.opened();
+  watch.opened_begin = before.empty() ? pages.begin : std::min(before.begin, pages.begin);
+  watch.opened_end = before.empty() ? pages.end : std::max(before.end, pages.end);
+  watch.idle = 0;
+  return Verdict::kAgain;
 }
 
 // As many pages from `page` on as one step takes: more, the longer the writes have gone on.
@@ -282,8 +313,9 @@ Range step_at(const Watch& watch, Damage& damage, Range page, Range region) {
 bool let_write(Damage& damage, Range pages) {
   constexpr int kReadWrite = PROT_READ | PROT_WRITE;
   if (damage.shared) return put::copy(pages, pages, kReadWrite);
-  return !put::keep_copy(damage, pages).empty() &&
-         spares::with([&] { return signal_safe::protect(pages, kReadWrite); });
+  if (put::keep_copy(damage, pages).empty()) return false;
+  return spares::with([&] { return signal_safe::protect(pages, kReadWrite); }) ||
+         put::copy(pages, pages, kReadWrite);
 }
 
 }  // namespace
@@ -298,7 +330,7 @@ Verdict stray_write(Watch& watch, const Attempt& attempt) {
   const Range page = unit_at(watch, std::max(behind.page, size), at);
   const int protection = behind.region.protection;
   if ((protection & PROT_WRITE) != 0) return idle(watch);
-  if ((protection & PROT_READ) == 0) return Verdict::kForeign;
+  if ((protection & PROT_READ) == 0) return open_late(watch, at, behind.region.range, false);
   Damage* damage = damage_of(watch, at);
   if (damage == nullptr) return Verdict::kForeign;
   if (damage->state_of(at).bits != 0) return write_into_mended(watch, *damage, page);
@@ -322,6 +354,13 @@ Verdict stray_write(Watch& watch, const Attempt& attempt) {
   if (alone) ++damage->islands;
   finish(watch, *damage, pages, PageState::make(FaultKind::kReadOnly, protection, true), SIGSEGV);
   return Verdict::kMended;
+}
+
+Verdict guard_page(Watch& watch, const Attempt& attempt) {
+  const uintptr_t at = attempt.address & ~(uintptr_t{sys::page_size()} - 1);
+  signal_safe::Behind behind{};
+  if (!signal_safe::look(at, &behind, nullptr, 0)) return Verdict::kForeign;
+  return open_late(watch, at, behind.region.range, true);
 }
 
 }  // namespace memmap::mend

@@ -18,5 +18,7 @@ enum class Verdict {
 Verdict lost_page(Watch& watch, const sys::in_signal::Attempt& attempt);
 // SIGSEGV: the page does not allow it.
 Verdict stray_write(Watch& watch, const sys::in_signal::Attempt& attempt);
+// SIGSEGV: a guard page that madvise installed.
+Verdict guard_page(Watch& watch, const sys::in_signal::Attempt& attempt);
 
 }  // namespace memmap::mend

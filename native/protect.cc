@@ -69,7 +69,7 @@ Outcome protect(Environment& environment, Range pages, int protection) {
   if (pages.empty()) return sys::protect(pages, protection);
   const bool readable = (protection & PROT_READ) != 0;
   const bool writable = (protection & PROT_WRITE) != 0;
-  if (readable && !writable) guarding::watch_all(claims, environment, pages);
+  if (!readable || !writable) guarding::watch_all(claims, environment, pages);
   watches::Closed closed;
   guarding::close(claims, pages, closed);
   const Outcome allowed = writable ? Outcome() : guarding::check_unwritten(claims, pages);
@@ -79,6 +79,7 @@ Outcome protect(Environment& environment, Range pages, int protection) {
   if (!readable) {
     const Outcome blinded = books::blind(claims, environment, pages);
     if (!blinded.ok()) return blinded;
+    guarding::expect_late_access(claims, pages);
   }
   const sys::Status done = sys::protect(pages, protection);
   guarding::set_protection(claims, pages, protection, done.ok());
@@ -103,8 +104,11 @@ Outcome advise(Environment& environment, Range pages, int advice) {
   }
   const bool unreadable = advice == kGuardInstall && !pages.empty();
   if (unreadable) {
+    guarding::watch_all(claims, environment, pages);
+    guarding::close(claims, pages, closed);
     const Outcome blinded = books::blind(claims, environment, pages);
     if (!blinded.ok()) return blinded;
+    guarding::expect_late_access(claims, pages);
   }
   const sys::Status done = sys::advise(pages, advice);
   if (unreadable || (advice == kGuardRemove && done.ok())) note_holes(claims, pages, unreadable);

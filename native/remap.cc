@@ -153,6 +153,8 @@ Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, boo
   shaped.watch = hand_on(shaped.watch, shaped.pages, stayed);
   shaped.holed = moved_by(shaped.holed, grown.at - pages.begin);
   shaped.viewed = stayed && shaped.viewed;
+  // What is sealed against shrinking can still end before a longer mapping of it.
+  if (length > pages.size()) shaped.safe = shaped.discardable;
   books::evict_stale(claims, shaped.pages);
   guarding::watch(claims.add(shaped), environment);
   return {{}, grown.at};
@@ -202,6 +204,8 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
     if (!whole.ok()) return {whole};
     const Reserve* home = claims.reserve_in(target);
     if (home != nullptr && !home->pages.contains(target)) return {{Refusal::kPlaced, target.begin}};
+    guarding::watch_all(claims, environment, target);
+    guarding::close(claims, target, closed);
     const bool readable = source->protection >= 0 && (source->protection & PROT_READ) != 0;
     const Outcome blinded = readable ? Outcome() : books::blind(claims, environment, target);
     if (!blinded.ok()) return {blinded};
@@ -251,9 +255,20 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
     placed.viewed = stayed;
   }
   placed.haunted = claims.reserve_in(now) != nullptr && buffers::readable_by_others(now);
-  if (fixed && books::forget(claims, environment, now)) placed.viewed = true;
+  // What is sealed against shrinking can still end before a longer mapping of it.
+  if (now.size() > from.size()) placed.safe = placed.discardable;
+  if (fixed) {
+    placed.viewed = placed.viewed || books::is_viewed(claims, now);
+    // Before the old watches go: native code at work must find one at each moment.
+    guarding::watch(placed, environment);
+    closed.add(placed.watch);
+    books::forget(claims, environment, now);
+  }
   books::evict_stale(claims, now);
   guarding::watch(claims.add(placed), environment);
+  if (placed.protection < 0 || (placed.protection & PROT_READ) == 0) {
+    guarding::expect_late_access(claims, now);
+  }
   return {{}, moved.at};
 }
 

@@ -21,6 +21,8 @@ namespace {
 constexpr uint64_t kQuarantineMs = 10'000;
 constexpr size_t kQuarantineRanges = 16'384;
 constexpr size_t kQuarantineBytes = size_t{64} << 30;
+// Larger ranges give back what the kernel has promised (Committed_AS).
+constexpr size_t kMostPromised = size_t{1} << 20;
 // From here on the oldest of them are given to those who ask for the same.
 constexpr size_t kRecycleFrom = 1024;
 }  // namespace
@@ -39,7 +41,9 @@ void quarantine(Claim& claim) {
 }
 
 sys::Status blank(Claim& claim, Range pages) {
-  if (claim.discardable && sys::advise(pages, MADV_DONTNEED).ok()) return {};
+  // Advice keeps the memory promised to us; what is larger is promised to nobody from here on.
+  const bool keep = claim.discardable && pages.size() <= kMostPromised;
+  if (keep && sys::advise(pages, MADV_DONTNEED).ok()) return {};
   claim.recyclable = false;
   return sys::overlay_zero(pages);
 }
@@ -96,6 +100,12 @@ void release(Claims& claims, Claim& claim) {
 
 namespace {
 
+// What the quarantine may hold: little of the addresses that a limited process has.
+size_t most_bytes() {
+  static const size_t limit = sys::address_space_limit();
+  return limit == 0 ? kQuarantineBytes : std::min(kQuarantineBytes, limit / 16);
+}
+
 bool is_waiting(const Claim& claim, const Quarantined& entry) {
   return claim.state == State::kQuarantined && claim.turn == entry.turn;
 }
@@ -133,7 +143,7 @@ void reap(Claims& claims, bool all) {
   const size_t waiting = state.quarantine.size();
   if (waiting == 0) return;
   const bool crowded =
-      waiting > state.most_ranges || (state.quarantined_bytes > kQuarantineBytes && waiting > 1);
+      waiting > state.most_ranges || (state.quarantined_bytes > most_bytes() && waiting > 1);
   const uint64_t now = sys::monotonic_ms();
   const bool aged = now - state.quarantine.front().since > kQuarantineMs;
   if (!all && !crowded && !aged) return;

@@ -35,7 +35,11 @@ Claim claim_of(Environment& environment, const MapRequest& request, Range pages)
   claim.guarded = request.guarded;
   claim.anonymous = (request.flags & MAP_ANON) != 0;
   claim.shared = (request.flags & MAP_SHARED) != 0;
-  // Huge pages come from a pool that may be empty.
+  // Huge pages come from a pool that may be empty, and are given back as a whole only.
+  if (sys::uses_huge_pages(request.flags)) {
+    claim.discardable = false;
+    claim.recyclable = false;
+  }
   claim.safe = (claim.discardable || request.safe) && !sys::uses_huge_pages(request.flags);
   claim.protection = request.protection;
   return claim;
@@ -46,6 +50,11 @@ Answer<uintptr_t> map_somewhere(const MapRequest& request) {
   const auto mapped = call(request.address, request.length, request.protection, request.flags,
                            request.fd, request.offset);
   if (!mapped.ok()) return {mapped.status()};
+  if (mapped.value == 0) {
+    // Null pointers must go on faulting, also where root may map page 0.
+    static_cast<void>(sys::unmap({0, request.length}).ok());
+    return {sys::Status{EPERM, "mmap"}};
+  }
   if (!request.inherit) {
     Range pages{mapped.value, mapped.value + request.length};
     if (outward(pages, sys::page_size(), &pages)) {
@@ -159,6 +168,9 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
     return done;
   }
   claim.haunted = home != nullptr && buffers::readable_by_others(target);
+  const bool writable = (request.protection & PROT_WRITE) != 0;
+  // Native code at work on a view must find a watch at each moment, the old one or the new.
+  if (!claim.safe || !writable) guarding::watch_all(claims, environment, target);
   watches::Closed closed;
   guarding::close(claims, target, closed);
   const Outcome undamaged = guarding::check_whole(claims, target);
@@ -183,9 +195,13 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
     return {};
   }
   const auto spans = keep == Keep::kNothing ? buffers::Spans::kDetach : buffers::Spans::kKeep;
-  claim.viewed = books::forget(claims, environment, target, spans);
   // Native code may still be reading through a view that was there.
-  guarding::watch(claims.add(claim), environment);
+  claim.viewed = books::is_viewed(claims, target);
+  guarding::watch(claim, environment);
+  closed.add(claim.watch);
+  books::forget(claims, environment, target, spans);
+  claims.add(claim);
+  if (!readable) guarding::expect_late_access(claims, target);
   return {};
 }
 
@@ -220,7 +236,7 @@ Answer<bool> unmap(Environment& environment, Range pages) {
     return {};
   }
   const sys::Status blank = buffers::blank(*claim, pages);
-  if (!blank.ok()) return {blank};
+  if (!blank.ok()) return {Outcome({blank.error, "munmap"})};
   buffers::detach(environment, *claim, pages);
   buffers::retire(claims, claims.isolate(pages));
   buffers::sweep(claims, environment, false);

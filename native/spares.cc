@@ -33,6 +33,12 @@ bool free_some() {
   return signal_safe::unmap({set->begin + from * page, set->begin + (from + kStep) * page});
 }
 
+void free_for_others() {
+  constexpr int kTimes = 8;
+  for (int i = 0; i < kTimes && !run_low() && free_some(); ++i) {
+  }
+}
+
 bool run_low() {
   const Spares* set = current.load();
   return set != nullptr && set->used.load() >= kLow;

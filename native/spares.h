@@ -12,6 +12,8 @@ void prepare();
 // True when the kernel got some regions back.
 bool free_some();
 bool run_low();
+// Gives back more than is needed here: V8 and malloc end the process when they get no region.
+void free_for_others();
 
 // Makes a call that answers false, with errno, when it fails; again while it is for want of room.
 template <typename Call>

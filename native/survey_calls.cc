@@ -260,10 +260,11 @@ napi_value program_path(Args& args) {
   return Napi::String::New(args.env(), path, found.value);
 }
 
-// limits() -> [first address that may be mapped, most regions (0: not known)]
+// limits() -> [first address that may be mapped, most regions (0: not known), RLIMIT_AS (0: none)]
 napi_value limits(Args& args) {
   return args.numbers(
-      {static_cast<double>(sys::lowest_address()), static_cast<double>(sys::region_limit())});
+      {static_cast<double>(sys::lowest_address()), static_cast<double>(sys::region_limit()),
+       static_cast<double>(sys::address_space_limit())});
 }
 
 }  // namespace

@@ -113,6 +113,9 @@ Watch* add(const Guarded& guarded) {
   watch->anonymous = guarded.anonymous;
   watch->inbox = guarded.inbox;
   watch->idle = 0;
+  watch->late = false;
+  watch->opened_begin = 0;
+  watch->opened_end = 0;
   watch->begin = guarded.pages.begin;
   watch->end = guarded.pages.end;
   open(*watch);
@@ -156,6 +159,9 @@ Watch* split(Watch* watch, uintptr_t address) {
   const Range upper{address, watch->end.load()};
   Watch* added =
       add({upper, watch->protection.load(), watch->anonymous.load(), watch->inbox.load()});
+  added->late = watch->late.load();
+  added->opened_begin = watch->opened_begin.load();
+  added->opened_end = watch->opened_end.load();
   // Both hold the upper part for a moment, so that it is never without a guard.
   const bool closed = watch->turn.load() == kOwner;
   if (closed) Closed::inherit(added);

@@ -110,8 +110,14 @@ struct Watch {
   std::atomic<Damage*> damage{nullptr};
   std::atomic<uint32_t> idle{0};     // times that a handler found nothing to do, in a row
   std::atomic<uint64_t> idle_ms{0};  // when the last of them was
+  // Native code may still be at work on a view of these pages, which were made inaccessible since:
+  // the handler makes those that it meets accessible again.
+  std::atomic<bool> late{false};
+  std::atomic<uintptr_t> opened_begin{0};  // the pages that it did so to lie between these
+  std::atomic<uintptr_t> opened_end{0};
 
   [[nodiscard]] Range pages() const { return {begin.load(), end.load()}; }
+  [[nodiscard]] Range opened() const { return {opened_begin.load(), opened_end.load()}; }
 };
 
 namespace watches {

@@ -97,6 +97,8 @@ bool protect(Range pages, int protection) {
   return mprotect(pages.data(), pages.size(), protection) == 0;
 }
 
+bool remove_guard_pages(Range) { return false; }
+
 bool unmap(Range pages) { return munmap(pages.data(), pages.size()) == 0; }
 
 bool move(Range from, uintptr_t to) {

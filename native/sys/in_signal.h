@@ -35,6 +35,8 @@ uintptr_t reserve(size_t length);
 bool put_zeros(Range pages, int protection);
 bool protect(Range pages, int protection);
 bool unmap(Range pages);
+// Makes guard pages (MADV_GUARD_INSTALL) ordinary pages again.
+bool remove_guard_pages(Range pages);
 // Moves a whole mapping over owned pages of the same size, atomically.
 bool move(Range from, uintptr_t to);
 // Another mapping of what `page` shows, `length` bytes from there on. Shared mappings only. 0: no.

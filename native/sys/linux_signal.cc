@@ -213,15 +213,29 @@ uint64_t unix_ms() {
 
 void rest() { syscall(SYS_sched_yield); }
 
-uintptr_t map_pages(size_t length) { return map_raw(0, length, PROT_READ | PROT_WRITE, 0); }
+// RLIMIT_DATA counts private writable memory only: where that is refused, shared memory will do.
+uintptr_t map_writable(uintptr_t at, size_t length, int protection, int flags) {
+  const uintptr_t own = map_raw(at, length, protection, flags);
+  if (own != 0 || errno != ENOMEM || (protection & PROT_WRITE) == 0) return own;
+  const long shared = syscall(SYS_mmap, at, length, protection,
+                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+  return shared == -1 ? 0 : static_cast<uintptr_t>(shared);
+}
+
+uintptr_t map_pages(size_t length) { return map_writable(0, length, PROT_READ | PROT_WRITE, 0); }
 uintptr_t reserve(size_t length) { return map_raw(0, length, PROT_NONE, 0); }
 
 bool put_zeros(Range pages, int protection) {
-  return map_raw(pages.begin, pages.size(), protection, MAP_FIXED) != 0;
+  return map_writable(pages.begin, pages.size(), protection, MAP_FIXED) != 0;
 }
 
 bool protect(Range pages, int protection) {
   return syscall(SYS_mprotect, pages.begin, pages.size(), protection) == 0;
+}
+
+bool remove_guard_pages(Range pages) {
+  constexpr int kGuardRemove = 103;  // Linux 6.13
+  return syscall(SYS_madvise, pages.begin, pages.size(), kGuardRemove) == 0;
 }
 
 bool unmap(Range pages) { return syscall(SYS_munmap, pages.begin, pages.size()) == 0; }

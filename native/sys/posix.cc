@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,9 +32,20 @@ Result<uintptr_t> map(uintptr_t hint, size_t length, int protection, int flags, 
   return {reinterpret_cast<uintptr_t>(address)};
 }
 
+size_t address_space_limit() {
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 0;
+  return static_cast<size_t>(limit.rlim_cur);
+}
+
 Status overlay_zero(Range pages) {
   const int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANON | MAP_NORESERVE;
   void* at = mmap(pages.data(), pages.size(), PROT_READ | PROT_WRITE, flags, -1, 0);
+  // RLIMIT_DATA counts private writable memory only.
+  constexpr int kShared = MAP_FIXED | MAP_SHARED | MAP_ANON | MAP_NORESERVE;
+  if (at == MAP_FAILED && errno == ENOMEM) {
+    at = mmap(pages.data(), pages.size(), PROT_READ | PROT_WRITE, kShared, -1, 0);
+  }
   if (at == MAP_FAILED && errno == ENOMEM) {
     at = mmap(pages.data(), pages.size(), PROT_READ, flags, -1, 0);
   }

@@ -111,6 +111,8 @@ Status regions(Range range, RegionVisitor visit, void* context);
 // How many regions the process has, and how many the kernel allows (0: no limit known).
 Result<size_t> count_regions();
 [[nodiscard]] size_t region_limit();
+// RLIMIT_AS in bytes; 0: none.
+[[nodiscard]] size_t address_space_limit();
 
 struct FileStatus {
   uint64_t size;

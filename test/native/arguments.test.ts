@@ -33,7 +33,7 @@ const right = {
   loadFile: [-1, 0, base, 1], loadFileAsync: [-1, 0, base, 1],
   openDigest: ['sha256'], updateDigestAsync: [digest, base, 0, P], finishDigest: [digest],
   enroll: [], startGuard: [0, () => undefined], takeFaults: [0], posted: [], guardStatus: [],
-  discardStrays: [base, P], restoreAsync: [base, P], damaged: [base, P],
+  discardStrays: [base, P], restoreAsync: [base, P], damaged: [base, P], opened: [base, P],
   reap: [true], retired: [], claimed: [],
   survey: [0], locate: [base, new Float64Array(9)], usage: [0], pageUsage: [0, Float64Array.of(base, base + P)],
   threadStacks: [0], programPath: [0], limits: [],
