@@ -67,10 +67,14 @@ export function mmap(
   const names = named(options);
   if (!isAligned(from.offset)) refuse('EINVAL', 'mmap', range);
   if ((given & GROWSDOWN) !== 0) {
-    throw misuse('UNSUPPORTED', 'MAP_GROWSDOWN regions grow into addresses that were not asked for', {
-      argument: 'flags',
-      hint: 'reserve() the whole range and place() in it',
-    });
+    throw misuse(
+      'UNSUPPORTED',
+      'MAP_GROWSDOWN regions grow into addresses that were not asked for',
+      {
+        argument: 'flags',
+        hint: 'reserve() the whole range and place() in it',
+      },
+    );
   }
   const exclusive = MAP_FIXED_NOREPLACE !== 0 && (given & MAP_FIXED_NOREPLACE) !== 0;
   const fixed = (given & MAP_FIXED) !== 0 && !exclusive;
@@ -108,10 +112,14 @@ export function mprotect(address: Numeric, length: Numeric, protection: number):
   const bits = int('protection', protection);
   if (!isAligned(range.address)) refuse('EINVAL', 'mprotect', range);
   if ((bits & GROWING) !== 0) {
-    throw misuse('UNSUPPORTED', 'PROT_GROWSDOWN and PROT_GROWSUP change more than the given range', {
-      argument: 'protection',
-      hint: 'pass the whole range without the flag',
-    });
+    throw misuse(
+      'UNSUPPORTED',
+      'PROT_GROWSDOWN and PROT_GROWSUP change more than the given range',
+      {
+        argument: 'protection',
+        hint: 'pass the whole range without the flag',
+      },
+    );
   }
   const judge = (): void => {
     // Linux looks at the bits only when there are pages.

@@ -129,7 +129,8 @@ function driftsOf(record: MappingRecord, run: ProtectedRun): Drift[] {
   const damaged = damageOf(record);
   const opened = openedPages(record);
   const note = (kind: Drift['kind'], start: number, end: number, found: string): void => {
-    if (kind === 'protection' && opened.some((part) => part.start <= start && end <= part.end)) return;
+    if (kind === 'protection' && opened.some((part) => part.start <= start && end <= part.end))
+      return;
     if (damaged.some((part) => part.start <= start && end <= part.end)) return;
     drifts.push({
       kind,

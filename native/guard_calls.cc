@@ -140,6 +140,8 @@ napi_value opened(Args& args) {
   const Span span = pages_of(args, 0);
   if (!args.ok()) return args.failure();
   if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
+  const Outcome owned = space::check(args.environment(), span.pages);
+  if (!owned.ok()) return to_failure(args.env(), owned);
   std::vector<double> rows;
   {
     Claims& claims = Claims::process();
