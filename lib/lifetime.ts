@@ -5,7 +5,7 @@ import { collectFaults } from './faults.js';
 import { inHome } from './home.js';
 import { inside } from './inside.js';
 import type { Mapping } from './mapping.js';
-import { MappingRecord, registry } from './record.js';
+import { type Contents, MappingRecord, registry } from './record.js';
 import { Reserve } from './reservation/reserve.js';
 
 /** As many as a loop may drop before they become collectable in the middle of it. */
@@ -71,6 +71,12 @@ export function disown(record: MappingRecord, state: 'replaced' | 'unmapped'): v
   }
   registry.remove(record);
   record.state = state;
+  if (record.contents.origin !== undefined) {
+    // What is unmapped must not keep dropped shared memory open.
+    const contents: { -readonly [Key in keyof Contents]: Contents[Key] } = { ...record.contents };
+    delete contents.origin;
+    record.contents = contents;
+  }
   untrack(record);
 }
 

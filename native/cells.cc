@@ -292,16 +292,11 @@ Left leave(uintptr_t address, bool died) {
   return left;
 }
 
+// The cell is not pending meanwhile: the kernel compares thread numbers only, and the holder may have
+// the same number in another PID namespace. A wake-up that is lost with a killed waiter is made up
+// for when the next waiter's slice ends.
 sys::Status sleep(uintptr_t address, uint32_t value, uint64_t nanoseconds) {
-  Thread& thread = this_thread;
-  const sys::Status ready = prepare(thread);
-  if (!ready.ok()) return ready;
-  const auto pending = reinterpret_cast<uintptr_t>(thread.list.pending);
-  write(pending, address - static_cast<uintptr_t>(thread.list.to_word));
-  const sys::Status slept =
-      sys::futex_wait(reinterpret_cast<uint32_t*>(address), value, nanoseconds);
-  write(pending, 0);
-  return slept;
+  return sys::futex_wait(reinterpret_cast<uint32_t*>(address), value, nanoseconds);
 }
 
 bool any_in(Range pages) {

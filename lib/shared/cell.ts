@@ -26,6 +26,7 @@ const HOLDER = 0x3fffffff;
 
 /** Its words: the lock, and the generation. */
 const LOCK = 0;
+const KIND = 4;
 const GENERATION = 10;
 
 /** A word that no cell has while it is free: sleeping on it ends at once. */
@@ -131,6 +132,11 @@ export class Cell {
     const word = Atomics.load(this.words, LOCK);
     if ((word & HOLDER) !== 0) return 'held';
     return (word & DIED) === 0 ? 'free' : 'died';
+  }
+
+  /** What `pthread_mutex_t` of glibc calls `__kind`; 0 where no C program has set it up. */
+  get kind(): number {
+    return Atomics.load(this.words, KIND);
   }
 
   /** How often it has been taken. */

@@ -1,4 +1,5 @@
 // How messages become bytes and bytes messages. Decodes private copies only: nobody else can change them meanwhile.
+import { isUtf8 } from 'node:buffer';
 import { isAnyArrayBuffer } from 'node:util/types';
 import { deserialize, serialize } from 'node:v8';
 import { misuse } from '../errors.js';
@@ -46,12 +47,35 @@ export function encode(codec: Exclude<Codec, 'bytes'>, message: unknown): Uint8A
   switch (codec) {
     case 'utf8':
       if (typeof message !== 'string') throw validate.wrongKind('message', 'a string', message);
+      mustBeWellFormed(message);
       return Buffer.from(message, 'utf8');
     case 'json':
       return Buffer.from(jsonOf(message), 'utf8');
     case 'v8':
       mustBeSomething(message);
-      return serialize(message);
+      return encodable('v8', () => serialize(message));
+  }
+}
+
+/** Half of a surrogate pair has no UTF-8: another character would be received. */
+function mustBeWellFormed(message: string): void {
+  // In Node since 20, in the types since ES2024.
+  if ((message as string & { isWellFormed(): boolean }).isWellFormed()) return;
+  throw misuse('CODEC', "a string with a lone surrogate cannot be sent as 'utf8'", {
+    argument: 'message',
+    hint: "codec 'json' or 'v8' keeps lone surrogates",
+  });
+}
+
+/** What a codec throws, as ERR_MEMMAP_CODEC. */
+function encodable<Bytes>(codec: Codec, make: () => Bytes): Bytes {
+  try {
+    return make();
+  } catch (cause) {
+    const error = misuse('CODEC', `codec '${codec}' cannot encode the message`, {
+      argument: 'message',
+    });
+    throw Object.defineProperty(error, 'cause', { value: cause, configurable: true });
   }
 }
 
@@ -65,7 +89,7 @@ export function bytesOf(message: unknown): Uint8Array {
 
 function jsonOf(message: unknown): string {
   mustBeSomething(message);
-  const text = JSON.stringify(message) as string | undefined;
+  const text = encodable('json', () => JSON.stringify(message) as string | undefined);
   if (text === undefined) throw validate.wrongKind('message', 'something JSON has', message);
   return text;
 }
@@ -93,12 +117,17 @@ export function decode(codec: Codec, bytes: Buffer): unknown {
 function valueOf(codec: Exclude<Codec, 'bytes'>, bytes: Buffer): unknown {
   switch (codec) {
     case 'utf8':
-      return bytes.toString('utf8');
+      return textOf(bytes);
     case 'json':
-      return JSON.parse(bytes.toString('utf8')) as unknown;
+      return JSON.parse(textOf(bytes)) as unknown;
     case 'v8':
       return deserialize(alone(bytes)) as unknown;
   }
+}
+
+function textOf(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  throw new TypeError('the bytes are not valid UTF-8');
 }
 
 /** Typed arrays that are read lie in these very bytes: whoever transfers one must not take the messages beside it away. */

@@ -77,9 +77,28 @@ class Guard implements MutexGuard {
   }
 }
 
+// Bits of glibc's pthread_mutex_t.__kind.
+const ROBUST = 0x10;
+const PRIORITY = 0x60;
+const PROCESS_SHARED = 0x80;
+
+/** A mutex that C set up otherwise works for as long as nobody has to wait, and then hangs. */
+function mustBeRobust(kind: number): void {
+  if (kind === 0) return;
+  const usable = (kind & ROBUST) !== 0 && (kind & PROCESS_SHARED) !== 0 && (kind & PRIORITY) === 0;
+  if (usable) return;
+  throw misuse(
+    'UNSUPPORTED',
+    `the pthread_mutex_t there is not robust and process-shared without a priority protocol (kind 0x${(kind >>> 0).toString(16)})`,
+    {
+      hint: 'in C: pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) and pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED)',
+    },
+  );
+}
+
 const notLocked = (): Error =>
   misuse('ARGUMENT', 'the mutex is not locked here', {
-    hint: 'whoever has locked it unlocks it, once',
+    hint: 'only the holder may unlock it, and only once',
   });
 
 /**
@@ -160,6 +179,7 @@ export class Mutex {
     const { record } = this.#cell;
     throwFaults(record);
     if (record.log.faults.length > 0) mustBeWhole(record);
+    mustBeRobust(this.#cell.kind);
     const attempt = this.#cell.attempt();
     if (attempt === 'held' || attempt === 'own') return attempt;
     const guard = new Guard(this.#cell, attempt === 'inherited');

@@ -42,6 +42,9 @@ export interface SharedEntry {
 
 const key = Symbol('memmap');
 
+/** Objects of lifetime 'processes': this process is a user until close(), whoever still refers to them. */
+const used = new Set<SharedMemory>();
+
 /** Of a receiver, which is whatever the caller chose. */
 let fileOf: (receiver: unknown) => Descriptor;
 const O_RDONLY = 0;
@@ -53,8 +56,8 @@ const PERMISSIONS = 0o777;
  * made with `null` it has no name and is passed on as a descriptor. `map` gives its bytes; mappings
  * stay when it is closed, unlinked or dropped.
  *
- * After `close` everything but `name`, `closed` and `close` is ERR_MEMMAP_CLOSED. One that nobody can
- * reach is closed.
+ * After `close` everything but `name`, `closed` and `close` is ERR_MEMMAP_CLOSED. One that is no longer
+ * referenced is closed, unless its lifetime is 'processes': the process is a user until `close`.
  *
  * @example
  * ```js
@@ -103,7 +106,10 @@ export class SharedMemory {
   static create(name: string | null, options: SharedCreateOptions): SharedMemory {
     if (name === null) return new SharedMemory(key, createNameless(createPlan(options, false)));
     const known = sharedName(name);
-    return new SharedMemory(key, createNamed(known, createPlan(options, true)));
+    const plan = createPlan(options, true);
+    const made = new SharedMemory(key, createNamed(known, plan));
+    if (plan.lifetime === 'processes') used.add(made);
+    return made;
   }
 
   /**
@@ -112,7 +118,9 @@ export class SharedMemory {
    */
   static open(name: string, options?: SharedOpenOptions): SharedMemory {
     const known = sharedName(name);
-    return new SharedMemory(key, openShared(known, openPlan(options)));
+    const opened = new SharedMemory(key, openShared(known, openPlan(options)));
+    if (isMarked(fileOf(opened).status())) used.add(opened);
+    return opened;
   }
 
   /**
@@ -217,6 +225,7 @@ export class SharedMemory {
   /** Closes the descriptor. Mappings stay. Doing it again does nothing. */
   close(): void {
     fileOf(this).close();
+    used.delete(this);
   }
 
   /**

@@ -74,7 +74,7 @@ const kinds: Record<string, (memory: Mapping) => Ways> = {
   },
 };
 
-const KNOWN = ['ARGUMENT', 'BUSY', 'CORRUPT', 'RANGE', 'TIMEOUT'].map(
+const KNOWN = ['ARGUMENT', 'BUSY', 'CORRUPT', 'RANGE', 'TIMEOUT', 'UNSUPPORTED'].map(
   (kind) => `ERR_MEMMAP_${kind}`,
 );
 
