@@ -1,23 +1,31 @@
 // One run of the suite with one Node, as numbers.
 
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { relative } from 'node:path';
 import { inRoot, spawn, tool } from './util.mjs';
 
-// In this order: what needs only this process, then what forks, one test file at a time so that children have the machine.
-const projects = [
-  { name: 'unit', flags: ['--maxWorkers=2'] },
-  { name: 'process', flags: ['--maxWorkers=1'] },
-];
+// In this order: what needs only this process, then what forks.
+const projects = ['unit', 'process'];
+const WORKERS = '--maxWorkers=2';
+const SLOWEST = 10;
+const GRACE_TURNS = 100;
 
-function runProject({ name, flags }, { node, args }) {
+/** Every process of a run has this in its environment, so that those that are left can be found. */
+const MARK = 'MEMMAP_TEST_RUN';
+
+const nothing = () => ({ passed: 0, failed: 0, skipped: 0, files: [] });
+
+function runProject(name, { node, args, env }) {
   const output = inRoot('.build', `jest-${name}.json`);
   rmSync(output, { force: true });
-  const status = spawn(node, [
-    ...[tool('jest/bin/jest.js'), '--selectProjects', name, ...flags],
+  const words = [
+    ...[tool('jest/bin/jest.js'), '--selectProjects', name, WORKERS],
     ...['--json', `--outputFile=${output}`, '--passWithNoTests', ...args],
-  ]);
+  ];
+  const status = spawn(node, words, { env });
   // No report: jest itself died, as it does where a test brings down the process that it runs in.
-  if (!existsSync(output)) return { passed: 0, failed: 1, skipped: 0 };
+  if (!existsSync(output)) return { ...nothing(), failed: 1 };
   const report = JSON.parse(readFileSync(output, 'utf8'));
   const failed = report.numFailedTests + report.numRuntimeErrorTestSuites;
   return {
@@ -25,6 +33,10 @@ function runProject({ name, flags }, { node, args }) {
     // A failing afterAll or threshold fails the run without failing a test.
     failed: failed === 0 && status !== 0 ? 1 : failed,
     skipped: report.numPendingTests + report.numTodoTests,
+    files: report.testResults.map(({ name: file, startTime, endTime }) => ({
+      file: relative(inRoot(), file),
+      seconds: (endTime - startTime) / 1000,
+    })),
   };
 }
 
@@ -32,19 +44,61 @@ export const add = (a, b) => ({
   passed: a.passed + b.passed,
   failed: a.failed + b.failed,
   skipped: a.skipped + b.skipped,
+  files: [...a.files, ...b.files],
 });
 
-export const none = { passed: 0, failed: 0, skipped: 0 };
+export const none = nothing();
+
+const environmentOf = (pid) => {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1');
+  } catch {
+    return ''; // it has ended, or is another user's
+  }
+};
+
+/** Processes that a run has started and left behind; they are ended. */
+function leftBehind(mark) {
+  if (process.platform !== 'linux') return [];
+  const isOurs = (pid) => /^\d+$/.test(pid) && environmentOf(pid).includes(`${MARK}=${mark}`);
+  const running = () => readdirSync('/proc').filter(isOurs);
+  // What was told to end may take a moment.
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let turn = 0; turn < GRACE_TURNS && running().length > 0; turn++) {
+    Atomics.wait(pause, 0, 0, 100);
+  }
+  return running().map((pid) => {
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
+    process.kill(Number(pid), 'SIGKILL');
+    return `${pid} ${command}`;
+  });
+}
+
+function reportSlowest(files) {
+  const slowest = files.toSorted((a, b) => b.seconds - a.seconds).slice(0, SLOWEST);
+  if (slowest.length === 0) return;
+  console.log('\nThe slowest files, in seconds:');
+  for (const { file, seconds } of slowest) {
+    console.log(`${seconds.toFixed(1).padStart(7)}  ${file}`);
+  }
+}
 
 /**
- * only: the name of one project; args: passed to jest; node: the binary that runs the tests and their children.
- * @param {{ only?: string, args?: string[], node?: string }} options
+ * only: the name of one project; args: passed to jest; node: the binary that runs the tests and their children;
+ * full: with the large numbers, and the long tests.
+ * @param {{ only?: string, args?: string[], node?: string, full?: boolean }} options
  */
-export function runSuite({ only, args = [], node = process.execPath } = {}) {
-  return projects
-    .filter(({ name }) => only === undefined || name === only)
-    .map((project) => runProject(project, { node, args }))
-    .reduce(add, none);
+export function runSuite({ only, args = [], node = process.execPath, full = false } = {}) {
+  const mark = randomUUID();
+  const env = { [MARK]: mark, ...(full && { MEMMAP_TEST_AMOUNT: 'full' }) };
+  const total = projects
+    .filter((name) => only === undefined || name === only)
+    .map((name) => runProject(name, { node, args, env }))
+    .reduce(add, nothing());
+  reportSlowest(total.files);
+  const left = leftBehind(mark);
+  for (const each of left) console.error(`left behind by a test: ${each}`);
+  return { ...total, failed: total.failed + left.length };
 }
 
 /** The line that CI reads. A run without a test is a failure: a pattern that matches nothing proves nothing. */

@@ -1,5 +1,6 @@
 // The LD_PRELOAD helper below a program of C that does everything at once: threads, handlers, forks.
 
+import { amount } from '../helpers/amount';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { pageSize } from '../../lib/granularity';
@@ -45,7 +46,9 @@ describe.each(ways)('%s', (_name, options) => {
   });
 
   test('four threads at once', async () => {
-    const result = await traceUnder(scratch, [mapper, 'threads', '4000'], { options });
+    const result = await traceUnder(scratch, [mapper, 'threads', String(amount(500, 4000))], {
+      options,
+    });
     expectGood(result);
     const { events } = result.trace;
     const calls = by(events, /mapper$/);
@@ -61,13 +64,13 @@ describe.each(ways)('%s', (_name, options) => {
   });
 
   test('a handler maps while it interrupts those who do', async () => {
-    const result = await runUnder([mapper, 'alarm', '4000'], { options });
+    const result = await runUnder([mapper, 'alarm', String(amount(200, 4000))], { options });
     expectGood(result);
     expect(result.stdout).toBe('handled some\ndone\n');
   });
 
   test('fork, vfork, posix_spawn and clone, while others map', async () => {
-    const result = await traceUnder(scratch, [mapper, 'fork', '5'], { options });
+    const result = await traceUnder(scratch, [mapper, 'fork', String(amount(2, 5))], { options });
     expectGood(result);
     const threads = new Set(by(result.trace.events, /mapper$/).map(({ thread }) => thread));
     // The four, and the one that forks: a forked child is not recorded, and vfork is the parent itself.
@@ -76,15 +79,16 @@ describe.each(ways)('%s', (_name, options) => {
 });
 
 test.each(['first-fit', 'best-fit', 'top-down'])(
-  '100,000 random calls, %s: the kernel lists what they made, and no hole',
+  'random calls, %s: the kernel lists what they made, and no hole',
   async (policy) => {
-    const words = [mapper, 'model', '100000', String(BASE), String(ARENA)];
+    const calls = amount(5000, 100_000);
+    const words = [mapper, 'model', String(calls), String(BASE), String(ARENA)];
     const { trace, ...result } = await traceUnder(scratch, words, { options: placed(policy) });
     expectGood(result);
     const mapped = by(trace.events, /mapper$/).filter(
       ({ call, flags = 0 }) => call === 'mmap' && (flags & 0x10) === 0,
     );
-    expect(mapped.length).toBeGreaterThan(10_000);
+    expect(mapped.length).toBeGreaterThan(calls / 10);
     expect(new Set(mapped.map(({ verdict }) => verdict))).toEqual(new Set(['placed']));
     const addresses = mapped.map(({ result: address }) => BigInt(address!));
     expect(addresses.every((at) => at >= BASE && at < BASE + BigInt(ARENA))).toBe(true);

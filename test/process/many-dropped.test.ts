@@ -1,6 +1,10 @@
 // 200,000 mappings dropped in one synchronous loop: more than the kernel allows at once, and no turn of the event loop in
 // which to collect them. All succeed, or the last one is told which limit it met. Never an abort.
+import { amount } from '../helpers/amount';
 import { survives, withGc } from './program';
+
+/** More than the kernel allows at once. */
+const COUNT = String(amount(80_000, 200_000));
 
 const kinds: Record<string, string> = {
   'anonymous, shared': 'memmap.mapAnonymous(PAGE, { shared: true })',
@@ -14,7 +18,7 @@ const fd = fs.openSync(scratch(PAGE), 'r');
 const touch = (m) => m.buffer[0];
 let made = 0;
 try {
-  for (; made < 200_000; made++) ${make};
+  for (; made < ${COUNT}; made++) ${make};
 } catch (error) {
   assert.equal(error.name, 'MapError');
   assert.equal(error.code, 'ENOMEM');
@@ -57,7 +61,7 @@ for (const [kind, make] of Object.entries(kinds)) {
 test('one after the other is collected, without --expose-gc and without a turn', () =>
   survives(`
     const seen = [];
-    for (let i = 0; i < 200_000; i++) memmap.mapAnonymous(PAGE, { shared: true });
+    for (let i = 0; i < ${COUNT}; i++) memmap.mapAnonymous(PAGE, { shared: true });
     ${stillAlive}
     assert.equal(memmap.mapAnonymous(PAGE).buffer[0], 0);
   `));

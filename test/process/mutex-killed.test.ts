@@ -1,4 +1,5 @@
 // Owners of a mutex that are killed, in any place and number: it is never lost, and never given twice.
+import { amount } from '../helpers/amount';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,7 +9,7 @@ const scratch = new Scratch();
 afterAll(() => scratch.remove());
 
 const root = join(__dirname, '..', '..');
-const KILLS = Number(process.env['MEMMAP_TEST_KILLS'] ?? 100);
+const KILLS = Number(process.env['MEMMAP_TEST_KILLS'] ?? amount(25, 100));
 
 interface Counted {
   readonly counter: number;

@@ -35,8 +35,10 @@ test('neighbours that the kernel merged are one row each, with what is in memory
     assert.deepEqual(rows.map(({ start, length }) => [start, length / PAGE]),
       mappings.map(({ address, length }) => [address, length / PAGE]));
     assert.ok(rows.every(({ owner }, i) => owner.kind === 'mapping' && owner.certain && owner.mapping === mappings[i]));
-    assert.deepEqual(rows.map(({ resident }) => resident / PAGE), [1, 0, 4, 0]);
-    assert.equal(merged.size('Rss'), 5 * PAGE);
+    // Whether a page that was only read is in memory is the kernel's choice.
+    const resident = rows.map((row) => row.resident / PAGE);
+    assert.deepEqual(resident.slice(0, 3), [1, 0, 4]);
+    assert.equal(resident.reduce((sum, pages) => sum + pages, 0) * PAGE, merged.size('Rss'));
     assert.deepEqual(rows.map(({ swapped }) => swapped), [0, 0, 0, 0]);
     // Page by page nobody tells what is dirty.
     assert.deepEqual(rows.map(({ dirty }) => dirty), [undefined, undefined, undefined, undefined]);

@@ -1,4 +1,5 @@
 // Mapping.replace and Reservation.place are swaps: who reads meanwhile sees what was there or what is there now, never a hole.
+import { amount } from '../helpers/amount';
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { buildReaders } from '../helpers/readers';
@@ -31,7 +32,7 @@ test('readers meet a swap that is none: the test can fail', async () => {
 });
 
 test(
-  '100,000 replacements by files and by memory',
+  'replacements by files and by memory',
   () =>
     survives(
       `${prelude}
@@ -39,7 +40,7 @@ test(
     const { buffer, address } = m;
     read(address);
     const sources = [{ file: fdB }, { anonymous: SIZE, access: 'read' }, { file: fdA, access: 'copy-on-write' }, { file: fdA }];
-    for (let i = 0; i < 100000; i++) m.replace(sources[i % 4]);
+    for (let i = 0; i < ${String(amount(10_000, 100_000))}; i++) m.replace(sources[i % 4]);
     judge();
     assert.equal(m.buffer, buffer);
     assert.equal(m.address, address);
@@ -53,7 +54,7 @@ test(
 );
 
 test(
-  '100,000 placements over one another in a reservation, under a Buffer that spans them',
+  'placements over one another in a reservation, under a Buffer that spans them',
   () =>
     survives(
       `${prelude}
@@ -63,7 +64,7 @@ test(
     let high = r.place(half, { file: fdA, offset: half });
     const view = r.view(0, SIZE);
     read(r.address);
-    for (let i = 0; i < 50000; i++) {
+    for (let i = 0; i < ${String(amount(5000, 50_000))}; i++) {
       const file = i % 2 === 0 ? fdB : fdA;
       low = r.place(0, i % 3 === 0 ? { anonymous: half } : { file, length: half }, { replace: low });
       high = r.place(half, { file, offset: half }, { replace: high });
@@ -88,7 +89,7 @@ test(
     const r = memmap.reserve(3 * SIZE);
     const middle = r.place(SIZE, { file: fdA });
     read(middle.address);
-    for (let i = 0; i < 20000; i++) {
+    for (let i = 0; i < ${String(amount(2000, 20_000))}; i++) {
       const below = r.place(0, { anonymous: SIZE });
       const above = r.place(2 * SIZE, { file: fdB });
       below.unmap();

@@ -1,4 +1,5 @@
 // Ways in which reservations and arenas were broken once.
+import { itLong } from '../helpers/amount';
 import { survives, testTransfer, withGc } from './program';
 
 const prelude = `
@@ -35,7 +36,7 @@ test('quarantined pages of a reservation are not handed to strangers', () =>
     withGc,
   ));
 
-test(
+itLong(
   'what is left of quarantined pages that were placed over goes in its time, and once',
   () =>
     survives(
@@ -209,7 +210,7 @@ test('a live placement over once quarantined pages is not given to the next who 
     withGc,
   ));
 
-test(
+itLong(
   'what is placed over a part of pages that wait for a view leaves the rest waiting, not for ever',
   () =>
     survives(

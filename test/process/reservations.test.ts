@@ -1,4 +1,5 @@
 // The lives of reservations and arenas: dropped, in workers, at exit, beside fork, at the kernel's limits.
+import { amount, itLong } from '../helpers/amount';
 import { expectClean } from '../helpers/child';
 import { faultsSurvived } from '../helpers/faults';
 import { runProgram, survives, testTransfer, withGc } from './program';
@@ -86,14 +87,14 @@ test('an arena has the pages of dropped mappings again, and outlives none of its
   ));
 
 test(
-  '200,000 placements and as many vacated ranges leave no trace',
+  'placements and as many vacated ranges leave no trace',
   () =>
     survives(
       `${prelude}
     const r = memmap.reserve(64 * PAGE);
     const path = scratch(PAGE);
     const before = regions().length;
-    for (let i = 0; i < 200000; i++) {
+    for (let i = 0; i < ${String(amount(20_000, 200_000))}; i++) {
       const at = (i % 64) * PAGE;
       if (i % 1000 === 0) r.place(at, { file: path }); else r.place(at, MEMORY);
       if (i % 3 === 0) r.vacate(at, PAGE); else r.layout === undefined || memmap.registry.at(r.address + BigInt(at)).unmap();
@@ -107,7 +108,7 @@ test(
   100_000,
 );
 
-test(
+itLong(
   'pages that were seen through a Buffer are inaccessible after some seconds',
   () =>
     survives(

@@ -1,5 +1,6 @@
 // A small run of `npm run soak:shared`, and the same with what does not keep its promise. A failure shows its seed; run it again with
 // `npm run soak:shared -- --only <part> --seed <seed>`.
+import { itLong } from '../helpers/amount';
 import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -43,7 +44,7 @@ const FEW = ['--kills', '20', '--seconds', '60'];
 const TIMEOUT = 260_000;
 
 describe('memory shared by processes of which some are killed', () => {
-  test(
+  itLong(
     'does what it promises, in a small soak',
     async () => {
       const { code, stdout, stderr } = await run(FEW);
@@ -59,7 +60,7 @@ describe('memory shared by processes of which some are killed', () => {
     TIMEOUT,
   );
 
-  test(
+  itLong(
     'does not when it is broken, and each part of the soak says so',
     async () => {
       const { code, stdout } = await run([...FEW, '--broken']);

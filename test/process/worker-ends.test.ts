@@ -1,4 +1,5 @@
 // Threads that end with mappings alive: by themselves, by process.exit, terminated, by an exception.
+import { amount } from '../helpers/amount';
 import { survives, withGc } from './program';
 
 const endings: Record<string, { end: string; code: number }> = {
@@ -96,7 +97,7 @@ test('twenty threads that map, share nothing and end at once', () =>
     const path = scratch(16 * PAGE);
     const workers = Array.from({ length: 20 }, (_, i) => startWorker(\`
       let sum = 0;
-      for (let i = 0; i < 300; i++) {
+      for (let i = 0; i < ${String(amount(60, 300))}; i++) {
         const m = memmap.mapFileSync(workerData.path, { access: 'copy-on-write' });
         sum += m.buffer[i];
         m.buffer.fill(i);
@@ -107,6 +108,6 @@ test('twenty threads that map, share nothing and end at once', () =>
     \`, { path, i }));
     const sums = await Promise.all(workers.map(async (worker) => (await once(worker, 'message'))[0]));
     await Promise.all(workers.map(({ ended }) => ended));
-    assert.deepEqual(new Set(sums), new Set([97 * 300]));
+    assert.deepEqual(new Set(sums), new Set([97 * ${String(amount(60, 300))}]));
     assert.equal(showsFile(path), false);
   `));

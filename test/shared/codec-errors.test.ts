@@ -45,7 +45,7 @@ it.each(['utf8', 'json'] as const)(
   'bytes that are not UTF-8 are ERR_MEMMAP_CODEC for %s',
   (codec) => {
     const bytes = Channel.create(null, { capacity: 4096 });
-    const text = new Channel(bytes.shared, { codec });
+    const text = new Channel(bytes.shared!, { codec });
     expect(bytes.trySend(Buffer.from([0x22, 0xff, 0x22]))).toBe(true);
     expect(() => text.tryReceive()).toThrow(
       expect.objectContaining({
