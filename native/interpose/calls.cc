@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdarg.h>
 
-#include "callers.h"
-#include "huge.h"
-#include "placement.h"
-#include "process.h"
-#include "protection.h"
-#include "raw.h"
-#include "trace.h"
+#include "interpose/call_site.h"
+#include "interpose/huge_pages.h"
+#include "interpose/placement.h"
+#include "interpose/process.h"
+#include "interpose/protection.h"
+#include "interpose/syscall.h"
+#include "interpose/trace.h"
 
 #define EXPORTED extern "C" [[gnu::visibility("default")]]
 

@@ -1,7 +1,7 @@
 // What tells a process from all others since the system started, together with its number.
 #pragma once
 
-#include "raw.h"
+#include "interpose/syscall.h"
 
 namespace memmap::interpose {
 

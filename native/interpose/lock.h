@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-#include "raw.h"
+#include "interpose/syscall.h"
 
 namespace memmap::interpose {
 

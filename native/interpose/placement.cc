@@ -1,14 +1,14 @@
-#include "placement.h"
+#include "interpose/placement.h"
 
 #include <errno.h>
 
 #include <initializer_list>
 
-#include "later.h"
-#include "process.h"
-#include "ranges.h"
-#include "raw.h"
-#include "say.h"
+#include "interpose/deferred_updates.h"
+#include "interpose/log.h"
+#include "interpose/process.h"
+#include "interpose/ranges.h"
+#include "interpose/syscall.h"
 
 namespace memmap::interpose::placement {
 

@@ -2,8 +2,8 @@
 // in it stays PROT_NONE, so that nobody else slips in. Must not know who asks.
 #pragma once
 
-#include "../range.h"
-#include "table.h"
+#include "base/range.h"
+#include "interpose/trace_buffer.h"
 
 namespace memmap::interpose::placement {
 

@@ -1,15 +1,15 @@
-#include "process.h"
+#include "interpose/process.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "identity.h"
-#include "placement.h"
-#include "protection.h"
-#include "say.h"
-#include "snapshot.h"
-#include "trace.h"
+#include "interpose/identity.h"
+#include "interpose/log.h"
+#include "interpose/placement.h"
+#include "interpose/protection.h"
+#include "interpose/snapshot.h"
+#include "interpose/trace.h"
 
 namespace memmap::interpose::process {
 

@@ -2,8 +2,8 @@
 // is to touch what must be locked. Must not know what is recorded.
 #pragma once
 
-#include "lock.h"
-#include "table.h"
+#include "interpose/lock.h"
+#include "interpose/trace_buffer.h"
 
 namespace memmap::interpose::process {
 

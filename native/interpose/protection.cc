@@ -1,12 +1,12 @@
-#include "protection.h"
+#include "interpose/protection.h"
 
 #include <initializer_list>
 
-#include "callers.h"
-#include "later.h"
-#include "process.h"
-#include "ranges.h"
-#include "say.h"
+#include "interpose/call_site.h"
+#include "interpose/deferred_updates.h"
+#include "interpose/log.h"
+#include "interpose/process.h"
+#include "interpose/ranges.h"
 
 namespace memmap::interpose::protection {
 

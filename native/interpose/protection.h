@@ -2,8 +2,8 @@
 // the calls are made.
 #pragma once
 
-#include "../range.h"
-#include "table.h"
+#include "base/range.h"
+#include "interpose/trace_buffer.h"
 
 namespace memmap::interpose::protection {
 

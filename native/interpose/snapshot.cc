@@ -1,8 +1,8 @@
-#include "snapshot.h"
+#include "interpose/snapshot.h"
 
 #include <initializer_list>
 
-#include "raw.h"
+#include "interpose/syscall.h"
 
 namespace memmap::interpose::snapshot {
 

@@ -1,10 +1,10 @@
-#include "trace.h"
+#include "interpose/trace.h"
 
 #include <errno.h>
 
-#include "callers.h"
-#include "placement.h"
-#include "protection.h"
+#include "interpose/call_site.h"
+#include "interpose/placement.h"
+#include "interpose/protection.h"
 
 namespace memmap::interpose::trace {
 

@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-#include "../interpose/raw.h"
-#include "presence.h"
+#include "interpose/syscall.h"
+#include "reaper/presence.h"
 
 namespace memmap::reaper {
 namespace {

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm.h"
+#include "sys/shm.h"
 
 namespace memmap::sys {
 

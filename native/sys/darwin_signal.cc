@@ -21,7 +21,7 @@
 
 #include <atomic>
 
-#include "in_signal.h"
+#include "sys/signal_safe.h"
 
 namespace memmap::sys::in_signal {
 

@@ -15,8 +15,8 @@
 
 #include <atomic>
 
-#include "in_signal.h"
-#include "procmap.h"
+#include "sys/procmap.h"
+#include "sys/signal_safe.h"
 
 namespace memmap::sys::in_signal {
 

@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "../range.h"
+#include "base/range.h"
 
 namespace memmap::sys {
 

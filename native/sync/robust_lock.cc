@@ -1,0 +1,330 @@
+#include "sync/robust_lock.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "sys/sync.h"
+
+namespace memmap::cells {
+
+namespace {
+
+// The kernel looks at 2048 nodes (ROBUST_LIST_LIMIT); some are left to the C library.
+constexpr size_t kMost = 2000;
+constexpr size_t kKernelLimit = 2048;
+
+// In the cell, from its word.
+constexpr uintptr_t kOwner = 8;
+constexpr uintptr_t kKind = 16;
+constexpr uintptr_t kList = 20;
+constexpr uintptr_t kListEnd = 40;
+constexpr uintptr_t kGeneration = 40;
+constexpr uintptr_t kPrevious = 8;  // before the node
+
+// What pthread_mutex_init writes for a robust, process-shared mutex, and what glibc writes as the
+// owner of one whose holder died and that nobody made consistent.
+constexpr uint32_t kRobustShared = 0x90;
+constexpr uint32_t kUnrecoverable = 0x7ffffffe;
+
+// An entry of the list, as it is written: bit 0 marks glibc's priority-inheriting mutexes.
+using Entry = uintptr_t;
+uintptr_t node_of(Entry entry) { return entry & ~uintptr_t{1}; }
+
+struct Held {
+  uintptr_t address;
+  uintptr_t node;
+  const Environment* own;
+  bool safe;  // touching it is no signal, whatever becomes of its file
+  // What was between it and the next of ours (or the head) when it was linked: mutexes of others.
+  std::vector<Entry> behind;
+};
+
+std::atomic<uint32_t> forks{0};
+
+// In the order in which they were taken; the list has the newest first.
+struct Thread {
+  bool ready = false;
+  uint32_t fork = 0;
+  uint32_t number = 0;
+  sys::RobustList list;
+  std::vector<Held> held;
+  // While it ends: the views have gone, and with them whoever mended pages of a file cut short.
+  bool careful = false;
+};
+thread_local Thread this_thread;
+
+std::atomic<uint32_t>& word_at(uintptr_t address) {
+  return *reinterpret_cast<std::atomic<uint32_t>*>(address);
+}
+
+// Memory of others, which may be gone.
+template <typename Value>
+bool peek(uintptr_t at, Value* value) {
+  const auto got = sys::copy(value, reinterpret_cast<void*>(at), sizeof *value, true);
+  return got.ok() && got.value == sizeof *value;
+}
+template <typename Value>
+void poke(uintptr_t at, Value value) {
+  static_cast<void>(sys::copy(reinterpret_cast<void*>(at), &value, sizeof value, false).ok());
+}
+
+// The kernel looks when the thread dies, between any two instructions: each of these writes is
+// done before the next.
+void write(uintptr_t at, uintptr_t value) {
+  // Packed: a node of musl's is only aligned to 4.
+  struct __attribute__((packed)) Slot {
+    uintptr_t value;
+  };
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  reinterpret_cast<volatile Slot*>(at)->value = value;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+// The same in a cell, which may lie in a file that was cut short.
+void write_in(bool safe, uintptr_t at, uintptr_t value) {
+  if (safe && !this_thread.careful) return write(at, value);
+  poke(at, value);
+}
+
+sys::Status prepare(Thread& thread) {
+  if (thread.ready && thread.fork == forks.load(std::memory_order_relaxed)) return {};
+  static const int watched = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
+  static_cast<void>(watched);
+  // What a forked child inherits of these was its parent's.
+  thread.held.clear();
+  const auto list = sys::robust_list();
+  if (!list.ok()) return list.status();
+  // The node must lie where nothing else of a cell does.
+  const auto node = static_cast<uintptr_t>(-list.value.to_word);
+  if (node < kList + kPrevious || node + sizeof(uintptr_t) > kListEnd) {
+    return {ENOTSUP, "get_robust_list"};
+  }
+  thread.list = list.value;
+  thread.number = sys::thread_number();
+  thread.fork = forks.load();
+  thread.ready = true;
+  return {};
+}
+
+uintptr_t head_of(const Thread& thread) { return reinterpret_cast<uintptr_t>(thread.list.head); }
+
+size_t find(const Thread& thread, uintptr_t address) {
+  for (size_t i = thread.held.size(); i > 0; --i) {
+    if (thread.held[i - 1].address == address) return i - 1;
+  }
+  return thread.held.size();
+}
+
+void link(Thread& thread, Held cell) {
+  const uintptr_t head = head_of(thread);
+  const Entry first = *thread.list.head;
+  const uintptr_t floor = thread.held.empty() ? head : thread.held.back().node;
+  for (Entry entry = first; node_of(entry) != floor && cell.behind.size() < kKernelLimit;) {
+    cell.behind.push_back(entry);
+    if (!peek(node_of(entry), &entry)) break;
+  }
+  write(cell.node - kPrevious, head);
+  write(cell.node, first);
+  if (node_of(first) != head) {
+    const bool safe = cell.behind.empty() && thread.held.back().safe;
+    write_in(safe, node_of(first) - kPrevious, cell.node);
+  }
+  *thread.list.head = cell.node;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.held.push_back(std::move(cell));
+}
+
+// What follows held[i] in the list. A mutex of others that is still there points back at it.
+Entry after(const Thread& thread, size_t i) {
+  const Held& cell = thread.held[i];
+  for (const Entry entry : cell.behind) {
+    uintptr_t back = 0;
+    if (peek(node_of(entry) - kPrevious, &back) && back == cell.node) return entry;
+  }
+  return i == 0 ? head_of(thread) : thread.held[i - 1].node;
+}
+
+struct Before {
+  uintptr_t node;
+  bool safe;
+};
+
+// What held[i] follows in the list: the head, one of ours, or a mutex of others.
+Before before(const Thread& thread, size_t i) {
+  const uintptr_t node = thread.held[i].node;
+  const bool newest = i + 1 == thread.held.size();
+  if (!newest) {
+    for (const Entry entry : thread.held[i + 1].behind) {
+      uintptr_t next = 0;
+      if (peek(node_of(entry), &next) && node_of(next) == node) return {node_of(entry), false};
+    }
+    return {thread.held[i + 1].node, thread.held[i + 1].safe};
+  }
+  Entry entry = *thread.list.head;
+  if (node_of(entry) == node) return {head_of(thread), true};
+  for (size_t steps = 0; steps < kKernelLimit; ++steps) {
+    uintptr_t next = 0;
+    if (!peek(node_of(entry), &next)) break;
+    if (node_of(next) == node) return {node_of(entry), false};
+    entry = next;
+  }
+  // Their memory is gone or garbage: what is left of the list is ours.
+  return {head_of(thread), true};
+}
+
+// Writes into its neighbours only: it may be another thread's by now.
+void unlink(Thread& thread, size_t i) {
+  const Entry next = after(thread, i);
+  const Before previous = before(thread, i);
+  if (previous.node == head_of(thread)) {
+    write(previous.node, next);
+  } else {
+    write_in(previous.safe, previous.node, next);
+  }
+  if (node_of(next) != head_of(thread)) {
+    const bool safe = i > 0 && next == thread.held[i - 1].node && thread.held[i - 1].safe;
+    write_in(safe, node_of(next) - kPrevious, previous.node);
+  }
+  const Held& cell = thread.held[i];
+  if (i + 1 < thread.held.size()) {
+    std::vector<Entry>& behind = thread.held[i + 1].behind;
+    behind.insert(behind.end(), cell.behind.begin(), cell.behind.end());
+  }
+  thread.held.erase(thread.held.begin() + static_cast<ptrdiff_t>(i));
+}
+
+// Whether a cell that names this thread is one that it holds, maybe at another address. The number
+// can be that of another PID namespace's thread, or be left in the copy of a file.
+bool holds(const Thread& thread, uintptr_t address) {
+  struct __attribute__((packed)) Links {
+    uintptr_t previous;
+    uintptr_t next;
+    bool operator==(const Links&) const = default;
+  };
+  const uintptr_t mask = sys::page_size() - 1;
+  const uintptr_t node = address - static_cast<uintptr_t>(thread.list.to_word);
+  return std::any_of(thread.held.begin(), thread.held.end(), [&](const Held& cell) {
+    if (cell.address == address) return true;
+    Links there{};
+    Links here{};
+    return ((cell.address ^ address) & mask) == 0 && peek(node - kPrevious, &there) &&
+           peek(cell.node - kPrevious, &here) && there == here;
+  });
+}
+
+// What is left of leaving a cell that is out of the list. `old`: its word, with our number.
+Left let_go(const Thread& thread, uintptr_t address, uint32_t old, bool died) {
+  if (thread.careful) {
+    poke(address + kOwner, uint32_t{0});
+    // Nobody else changes the word now, but for saying that he waits.
+    old = kWaits;
+    poke(address, kDied | kWaits);
+  } else {
+    std::atomic<uint32_t>& word = word_at(address);
+    word_at(address + kOwner).store(0);
+    do {
+      if ((old & kNumber) != thread.number) return Left::kCorrupt;
+    } while (!word.compare_exchange_weak(old, died ? (old & kWaits) | kDied : 0));
+  }
+  if ((old & kWaits) == 0) return Left::kLeft;
+  const auto woken = sys::futex_wake(reinterpret_cast<uint32_t*>(address), 1);
+  return woken.value > 0 ? Left::kWoke : Left::kLeft;
+}
+
+}  // namespace
+
+sys::Result<Taken> take(Environment& own, uintptr_t address, Ways ways) {
+  Thread& thread = this_thread;
+  const sys::Status ready = prepare(thread);
+  if (!ready.ok()) return {Taken::kHeld, ready.error, ready.syscall};
+  if (thread.held.size() >= kMost) return {Taken::kNoRoom};
+  std::atomic<uint32_t>& word = word_at(address);
+  const auto node = address - static_cast<uintptr_t>(thread.list.to_word);
+  const auto pending = reinterpret_cast<uintptr_t>(thread.list.pending);
+  uint32_t old = word.load();
+  if ((old & kNumber) != 0) {
+    const bool is_own = (old & kNumber) == thread.number && holds(thread, address);
+    return {is_own ? Taken::kOwn : Taken::kHeld};
+  }
+  // From here on, whatever the word says: if it is us, the kernel finds it.
+  write(pending, node);
+  const uint32_t waits = ways.crowded ? kWaits : 0;
+  while (!word.compare_exchange_weak(old, thread.number | (old & kWaits) | waits)) {
+    if ((old & kNumber) == 0) continue;
+    write(pending, 0);
+    return {Taken::kHeld};
+  }
+  link(thread, {address, node, &own, ways.safe, {}});
+  write(pending, 0);
+  const bool lost = word_at(address + kOwner).exchange(thread.number) == kUnrecoverable;
+  if (word_at(address + kKind).load() == 0) word_at(address + kKind).store(kRobustShared);
+  word_at(address + kGeneration).fetch_add(1);
+  return {(old & kDied) != 0 || lost ? Taken::kInherited : Taken::kTaken};
+}
+
+Left leave(uintptr_t address, bool died) {
+  Thread& thread = this_thread;
+  const size_t i = find(thread, address);
+  if (i == thread.held.size() || !prepare(thread).ok() || i >= thread.held.size()) {
+    return Left::kNotHeld;
+  }
+  const uintptr_t node = thread.held[i].node;
+  const auto pending = reinterpret_cast<uintptr_t>(thread.list.pending);
+  write(pending, node);
+  uint32_t old = 0;
+  if (thread.careful) {
+    if (!peek(address, &old)) old = 0;
+  } else {
+    old = word_at(address).load();
+  }
+  unlink(thread, i);
+  Left left = Left::kCorrupt;
+  if ((old & kNumber) == thread.number) {
+    const bool safe = !thread.careful;
+    write_in(safe, node, 0);
+    write_in(safe, node - kPrevious, 0);
+    left = let_go(thread, address, old, died);
+  }
+  write(pending, 0);
+  return left;
+}
+
+// The cell is not pending meanwhile: the kernel compares thread numbers only, and the holder may
+// have the same number in another PID namespace. A wake-up that is lost with a killed waiter is
+// made up for when the next waiter's slice ends.
+sys::Status sleep(uintptr_t address, uint32_t value, uint64_t nanoseconds) {
+  return sys::futex_wait(reinterpret_cast<uint32_t*>(address), value, nanoseconds);
+}
+
+bool any_in(Range pages) {
+  const auto& held = this_thread.held;
+  return std::any_of(held.begin(), held.end(),
+                     [&](const Held& cell) { return pages.contains(cell.address); });
+}
+
+namespace {
+
+template <typename Condition>
+void abandon_where(Condition condition) {
+  auto& held = this_thread.held;
+  this_thread.careful = true;
+  for (size_t i = held.size(); i > 0; --i) {
+    if (condition(held[i - 1])) static_cast<void>(leave(held[i - 1].address, true));
+  }
+  this_thread.careful = false;
+}
+
+}  // namespace
+
+void abandon(Range pages) {
+  abandon_where([&](const Held& cell) { return pages.contains(cell.address); });
+}
+
+void abandon(const Environment& own) {
+  abandon_where([&](const Held& cell) { return cell.own == &own; });
+}
+
+}  // namespace memmap::cells
