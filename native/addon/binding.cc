@@ -13,9 +13,9 @@ namespace {
 
 void cleanup(void* data) {
   auto* environment = static_cast<Environment*>(data);
-  tenants::leave(*environment);
-  space::leave(*environment);
-  for (Inbox* inbox : environment->inboxes) inbox::close(inbox);
+  range_users::clean_up(*environment);
+  space::clean_up(*environment);
+  for (Notifier* notifier : environment->notifiers) notifier::close(notifier);
   delete environment;
 }
 
@@ -23,9 +23,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* environment = new Environment();
   environment->env = env;
   napi_add_env_cleanup_hook(env, cleanup, environment);
-  calls::add_to(exports, environment);
-  helper::greet();
-  helper::add_to(exports, environment);
+  exports::add_to(exports, environment);
+  interpose_link::announce();
+  interpose_link::add_to(exports, environment);
   exports.Set("constants", constants(env));
   exports.Set("pageSize", Napi::Number::New(env, static_cast<double>(sys::page_size())));
   return exports;

@@ -5,7 +5,7 @@
 
 #include "addon/args.h"
 
-namespace memmap::calls {
+namespace memmap::exports {
 
 // The pages that hold [args[first], + args[first + 1]). False: they leave the address space.
 struct Span {
@@ -49,4 +49,4 @@ void add(Napi::Object exports, const char* name, Environment* own) {
   exports.Set(name, function);
 }
 
-}  // namespace memmap::calls
+}  // namespace memmap::exports

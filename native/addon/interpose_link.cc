@@ -6,12 +6,13 @@
 #include "addon/call.h"
 #include "interpose/trace_buffer.h"
 
-namespace memmap::helper {
+namespace memmap::interpose_link {
 
-void greet() {
-  using Enroll = void (*)(const void*);
-  const auto enroll = reinterpret_cast<Enroll>(sys::find_symbol("memmap_interpose_enroll"));
-  if (enroll != nullptr) enroll(reinterpret_cast<const void*>(&greet));
+void announce() {
+  using RegisterAddon = void (*)(const void*);
+  const auto register_addon =
+      reinterpret_cast<RegisterAddon>(sys::find_symbol("memmap_interpose_enroll"));
+  if (register_addon != nullptr) register_addon(reinterpret_cast<const void*>(&announce));
 }
 
 namespace {
@@ -42,7 +43,7 @@ napi_value trace_table(Args& args) {
 }  // namespace
 
 void add_to(Napi::Object exports, Environment* own) {
-  calls::add<trace_table>(exports, "traceTable", own);
+  exports::add<trace_table>(exports, "traceTable", own);
 }
 
-}  // namespace memmap::helper
+}  // namespace memmap::interpose_link

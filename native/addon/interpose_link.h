@@ -5,10 +5,10 @@
 
 #include "addon/environment.h"
 
-namespace memmap::helper {
+namespace memmap::interpose_link {
 
 // Tells it that this library is memmap.
-void greet();
+void announce();
 void add_to(Napi::Object exports, Environment* own);
 
-}  // namespace memmap::helper
+}  // namespace memmap::interpose_link

@@ -1,8 +1,8 @@
 #include "addon/weak_refs.h"
 
-namespace memmap::weak {
+namespace memmap::weak_refs {
 
-napi_value weaken(Args& args) {
+napi_value create(Args& args) {
   Environment& own = args.environment();
   napi_ref reference = nullptr;
   if (!args.value(0).IsObject() ||
@@ -20,7 +20,7 @@ napi_value weaken(Args& args) {
   return args.number(static_cast<double>(handle));
 }
 
-napi_value strengthen(Args& args) {
+napi_value deref(Args& args) {
   const std::vector<napi_ref>& weak = args.environment().weak;
   const size_t handle = args.size(0);
   napi_value object = nullptr;
@@ -30,7 +30,7 @@ napi_value strengthen(Args& args) {
   return object;
 }
 
-napi_value forget(Args& args) {
+napi_value remove(Args& args) {
   Environment& own = args.environment();
   const size_t handle = args.size(0);
   if (args.ok() && handle < own.weak.size() && own.weak[handle] != nullptr) {
@@ -41,7 +41,7 @@ napi_value forget(Args& args) {
   return nullptr;
 }
 
-napi_value keep(Args& args) {
+napi_value set_strong(Args& args) {
   Environment& own = args.environment();
   if (own.kept != nullptr) napi_delete_reference(args.env(), own.kept);
   own.kept = nullptr;
@@ -49,4 +49,4 @@ napi_value keep(Args& args) {
   return nullptr;
 }
 
-}  // namespace memmap::weak
+}  // namespace memmap::weak_refs

@@ -5,12 +5,12 @@
 
 #include "addon/args.h"
 
-namespace memmap::weak {
+namespace memmap::weak_refs {
 
-napi_value weaken(Args& args);      // (object) -> handle
-napi_value strengthen(Args& args);  // (handle) -> object or undefined
-napi_value forget(Args& args);      // (handle)
+napi_value create(Args& args);  // (object) -> handle
+napi_value deref(Args& args);   // (handle) -> object or undefined
+napi_value remove(Args& args);  // (handle)
 // (object) holds one object for the environment, in place of the last; (undefined) lets it go.
-napi_value keep(Args& args);
+napi_value set_strong(Args& args);
 
-}  // namespace memmap::weak
+}  // namespace memmap::weak_refs

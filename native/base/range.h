@@ -1,4 +1,4 @@
-// Page arithmetic over half-open address ranges. Pure: knows no OS, no Node-API, no claims.
+// Page arithmetic over half-open address ranges. Pure: knows no OS, no Node-API, no owned ranges.
 // Every rounding says its direction; every sum is checked for overflow.
 #pragma once
 

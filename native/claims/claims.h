@@ -6,7 +6,7 @@
 // What is not in the table is unknown, never free: only the kernel can say free.
 //
 //   reserve:  |==========================================|    ours until it is released
-//   claims:   | vacant | placed | vacant  | placed | vac |    what lies in it now
+//   ranges:   | vacant | placed | vacant  | placed | vac |    what lies in it now
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@
 namespace memmap {
 
 struct Environment;  // environment.h
-struct View;         // buffers.h
+struct View;         // array_buffer.h
 
 enum class State : uint8_t {
   kMapped,
@@ -29,29 +29,29 @@ enum class State : uint8_t {
   kQuarantined,  // the same, waiting only for its time
 };
 
-struct Claim {
+struct OwnedRange {
   Range pages;
   const void* environment = nullptr;  // null once retired or abandoned
   double owner = 0;                   // the record's id in that environment
   State state = State::kMapped;
   bool discardable = false;  // private, anonymous, read-write all over: MADV_DONTNEED makes it zero
   bool recyclable = false;   // just what mapAnonymous() makes, with nothing changed since
-  bool viewed = false;       // an ArrayBuffer over it was handed out at some time
-  bool guarded = false;      // faults under its views are mended
+  bool exposed = false;      // an ArrayBuffer over it was handed out at some time
+  bool guarded = false;      // faults under its views are fixed up
   bool anonymous = false;    // no file is behind it
   bool shared = false;       // other processes may have it, too
-  bool safe = false;         // it cannot fault while it is writable
-  bool vacant = false;       // a reserve's own: inaccessible, nothing is in it
-  bool haunted = false;      // native code may be reading it through a view of what was here before
+  bool cannot_fault = false;       // it cannot fault while it is writable
+  bool vacant = false;             // a reserve's own: inaccessible, nothing is in it
+  bool has_stale_readers = false;  // native code may read it through an older view
   int protection = kMixedProtection;
-  uint64_t turn = 0;       // kQuarantined: which entry of the queue is its
-  Range holed;             // advice made some of these unreadable; only trying tells which
-  Watch* watch = nullptr;  // guarded, and viewed
-  View* views = nullptr;   // those whose ArrayBuffer is still attached, as far as we know
+  uint64_t ticket = 0;            // kQuarantined: which entry of the queue is its
+  Range guard_hole;               // advice made some of these unreadable; only trying tells which
+  GuardedRange* guard = nullptr;  // guarded, and exposed
+  View* views = nullptr;          // those whose ArrayBuffer is still attached, as far as we know
 };
 
 // Addresses that stay ours until they are released, whatever is placed there meanwhile: pages that
-// leave a claim in it become vacant instead of going back to the kernel.
+// leave an owned range in it become vacant instead of going back to the kernel.
 struct Reserve {
   Range pages;
   Environment* environment = nullptr;
@@ -59,33 +59,34 @@ struct Reserve {
 };
 
 // Every member function needs the lock.
-class Claims {
+class OwnedRanges {
  public:
   using Lock = std::unique_lock<std::mutex>;
 
   // Never destroyed: other threads may still be inside while the process exits.
-  static Claims& process();
+  static OwnedRanges& process();
   [[nodiscard]] Lock lock() { return Lock(mutex_); }
 
-  Claim& add(const Claim& claim);
-  // Its watch goes with it.
-  void remove(const Claim& claim);
+  OwnedRange& add(const OwnedRange& owned_range);
+  // Its guarded range goes with it.
+  void remove(const OwnedRange& owned_range);
 
-  // The claim that holds the byte at `address`, or null.
-  Claim* at(uintptr_t address);
-  // The claim that holds all of `pages` and belongs to `environment`, or null.
-  Claim* of(const void* environment, Range pages);
-  // The last claim that ends at or below `address`, which no claim holds; or null.
-  Claim* below(uintptr_t address);
-  // The first claim that touches `pages`, or null.
-  Claim* first_in(Range pages);
+  // The owned range that holds the byte at `address`, or null.
+  OwnedRange* at(uintptr_t address);
+  // The owned range that holds all of `pages` and belongs to `environment`, or null.
+  OwnedRange* of(const void* environment, Range pages);
+  // The last owned range that ends at or below `address`, which no owned range holds; or null.
+  OwnedRange* below(uintptr_t address);
+  // The first owned range that touches `pages`, or null.
+  OwnedRange* first_in(Range pages);
 
-  // Makes [pages.begin, pages.end), which lies in one claim, a claim of its own. No view may cross
-  // either edge.
-  Claim& isolate(Range pages);
+  // Makes [pages.begin, pages.end), which lies in one owned range, an owned range of its own. No
+  // view may cross either edge.
+  OwnedRange& isolate(Range pages);
 
-  // A vacant claim becomes one with the vacant claims of its reserve beside it. Gives that one.
-  Claim& merge(Claim& vacant);
+  // A vacant owned range becomes one with the vacant owned ranges of its reserve beside it. Gives
+  // that one.
+  OwnedRange& merge(OwnedRange& vacant);
 
   void add_reserve(const Reserve& reserve);
   void remove_reserve(uintptr_t begin);
@@ -94,32 +95,33 @@ class Claims {
   // Those of an environment that ends.
   void remove_reserves_of(const void* environment);
 
-  [[nodiscard]] size_t count() const { return claims_.size(); }
+  [[nodiscard]] size_t count() const { return ranges_.size(); }
 
-  // Every claim that touches `pages`, ascending; it may be changed, removed or merged meanwhile.
+  // Every owned range that touches `pages`, ascending; it may be changed, removed or merged
+  // meanwhile.
   template <typename Visit>
   void each_in(Range pages, Visit visit) {
-    for (Claim* claim = first_in(pages); claim != nullptr;) {
-      const uintptr_t end = claim->pages.end;
-      visit(*claim);
+    for (OwnedRange* owned_range = first_in(pages); owned_range != nullptr;) {
+      const uintptr_t end = owned_range->pages.end;
+      visit(*owned_range);
       if (end >= pages.end) return;
-      claim = first_in({end, pages.end});
+      owned_range = first_in({end, pages.end});
     }
   }
 
   template <typename Visit>
   void each(Visit visit) {
-    for (auto& entry : claims_) visit(entry.second);
+    for (auto& entry : ranges_) visit(entry.second);
   }
 
  private:
-  Claims() = default;
-  Claim& split(Claim& claim, uintptr_t address);
+  OwnedRanges() = default;
+  OwnedRange& split(OwnedRange& owned_range, uintptr_t address);
 
   std::mutex mutex_;
-  std::map<uintptr_t, Claim> claims_;
+  std::map<uintptr_t, OwnedRange> ranges_;
   std::map<uintptr_t, Reserve> reserves_;
-  Claim* recent_ = nullptr;  // what at() found last
+  OwnedRange* recent_ = nullptr;  // what at() found last
 };
 
 }  // namespace memmap

@@ -2,7 +2,7 @@
 
 #include "sys/sys.h"
 
-namespace memmap::room {
+namespace memmap::map_count_budget {
 
 namespace {
 
@@ -11,20 +11,21 @@ constexpr size_t kHeadroom = 4000;
 // Reading a list that is full costs tens of milliseconds.
 constexpr uint64_t kRefusedMs = 100;
 
-// Guarded by the lock of Claims.
+// Guarded by the lock of OwnedRanges.
 size_t splits = 0;
 size_t budget = 0;
 uint64_t refused_until = 0;
 
 }  // namespace
 
-bool for_more(size_t claims, size_t regions) {
+bool allows(size_t owned_ranges, size_t regions) {
   static const size_t limit = sys::region_limit();
   if (limit == 0) return true;
   const size_t most = limit > 2 * kHeadroom ? limit - kHeadroom : limit / 2;
-  // A claim that nobody has split lies in one region: while all of them fit nothing is counted.
+  // An owned range that nobody has split lies in one region: while all of them fit nothing is
+  // counted.
   if (regions > 1) splits += regions;
-  if (claims + splits + kHeadroom <= most) return true;
+  if (owned_ranges + splits + kHeadroom <= most) return true;
   if (budget >= regions) {
     budget -= regions;
     return true;
@@ -41,9 +42,9 @@ bool for_more(size_t claims, size_t regions) {
   return true;
 }
 
-void look_again() {
+void recount() {
   budget = 0;
   refused_until = 0;
 }
 
-}  // namespace memmap::room
+}  // namespace memmap::map_count_budget

@@ -4,11 +4,12 @@
 
 #include <cstddef>
 
-namespace memmap::room {
+namespace memmap::map_count_budget {
 
-// True when `regions` more fit. `claims` is how many there are. Needs the lock of Claims.
-[[nodiscard]] bool for_more(size_t claims, size_t regions);
+// True when `regions` more fit. `owned_ranges` is how many there are. Needs the lock of
+// OwnedRanges.
+[[nodiscard]] bool allows(size_t owned_ranges, size_t regions);
 // Much has been given back: look again at the next call.
-void look_again();
+void recount();
 
-}  // namespace memmap::room
+}  // namespace memmap::map_count_budget

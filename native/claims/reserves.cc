@@ -15,21 +15,21 @@ namespace {
 // NORESERVE: the pages are promised to nobody, so they cost no swap space either.
 constexpr int kEmpty = MAP_PRIVATE | MAP_ANON | MAP_NORESERVE;
 
-Claim vacant(const Reserve& reserve, Range pages) {
-  Claim claim;
-  claim.pages = pages;
-  claim.environment = reserve.environment;
-  claim.owner = reserve.owner;
-  claim.vacant = true;
-  claim.anonymous = true;
-  claim.protection = PROT_NONE;
-  return claim;
+OwnedRange vacant(const Reserve& reserve, Range pages) {
+  OwnedRange owned_range;
+  owned_range.pages = pages;
+  owned_range.environment = reserve.environment;
+  owned_range.owner = reserve.owner;
+  owned_range.vacant = true;
+  owned_range.anonymous = true;
+  owned_range.protection = PROT_NONE;
+  return owned_range;
 }
 
 }  // namespace
 
-const Reserve* home_of(const Claims& claims, Range pages) {
-  const Reserve* reserve = claims.reserve_in(pages);
+const Reserve* home_of(const OwnedRanges& owned_ranges, Range pages) {
+  const Reserve* reserve = owned_ranges.reserve_in(pages);
   return reserve != nullptr && reserve->pages.contains(pages) ? reserve : nullptr;
 }
 
@@ -40,17 +40,17 @@ sys::Status empty(Range pages) {
   return emptied;
 }
 
-void vacate(Claims& claims, Claim& claim, const Reserve& reserve) {
-  watches::release(claim.watch);
-  claim = vacant(reserve, claim.pages);
-  claims.merge(claim);
+void vacate(OwnedRanges& owned_ranges, OwnedRange& owned_range, const Reserve& reserve) {
+  guarded_ranges::release(owned_range.guard);
+  owned_range = vacant(reserve, owned_range.pages);
+  owned_ranges.merge(owned_range);
 }
 
-void refill(Claims& claims, Range hole, const Reserve& reserve) {
+void refill(OwnedRanges& owned_ranges, Range hole, const Reserve& reserve) {
   const auto filled = sys::map_exclusive(hole.begin, hole.size(), PROT_NONE, kEmpty, -1, 0);
   if (!filled.ok()) return;  // another thread was quicker: it is theirs
   static_cast<void>(sys::keep_from_children(hole).ok());
-  claims.merge(claims.add(vacant(reserve, hole)));
+  owned_ranges.merge(owned_ranges.add(vacant(reserve, hole)));
 }
 
 }  // namespace reserves
@@ -58,42 +58,44 @@ void refill(Claims& claims, Range hole, const Reserve& reserve) {
 namespace space {
 
 Outcome hold_reserve(Environment& environment, Range pages) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  Claim* claim = claims.of(&environment, pages);
-  if (claim == nullptr || !books::is_whole(*claim, pages)) return {Refusal::kForeign, pages.begin};
-  const bool used = claim->protection != PROT_NONE || claim->viewed || claim->watch != nullptr;
-  if (used || claims.reserve_in(pages) != nullptr) {
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  OwnedRange* owned_range = owned_ranges.of(&environment, pages);
+  if (owned_range == nullptr || !ownership::is_whole(*owned_range, pages))
+    return {Refusal::kForeign, pages.begin};
+  const bool used =
+      owned_range->protection != PROT_NONE || owned_range->exposed || owned_range->guard != nullptr;
+  if (used || owned_ranges.reserve_in(pages) != nullptr) {
     return {Refusal::kArgument, pages.begin};
   }
   // Whatever it was, it is empty pages now: what commit() will believe of it.
   const sys::Status emptied = reserves::empty(pages);
   if (!emptied.ok()) return emptied;
-  const Reserve reserve{pages, &environment, claim->owner};
-  claims.add_reserve(reserve);
-  reserves::vacate(claims, *claim, reserve);
+  const Reserve reserve{pages, &environment, owned_range->owner};
+  owned_ranges.add_reserve(reserve);
+  reserves::vacate(owned_ranges, *owned_range, reserve);
   return {};
 }
 
 Outcome release_reserve(Environment& environment, Range pages) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  const Reserve* reserve = claims.reserve_in(pages);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  const Reserve* reserve = owned_ranges.reserve_in(pages);
   const bool whole =
       reserve != nullptr && reserve->pages.begin == pages.begin && reserve->pages.end == pages.end;
   if (!whole || reserve->environment != &environment) return {Refusal::kForeign, pages.begin};
-  claims.remove_reserve(pages.begin);
-  claims.each_in(pages, [&](Claim& claim) {
-    if (claim.vacant) buffers::release(claims, claim);
+  owned_ranges.remove_reserve(pages.begin);
+  owned_ranges.each_in(pages, [&](OwnedRange& owned_range) {
+    if (owned_range.vacant) views::release(owned_ranges, owned_range);
   });
   return {};
 }
 
 bool is_vacant(Environment& environment, Range pages) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  const Claim* claim = claims.of(&environment, pages);
-  return claim != nullptr && claim->vacant;
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  const OwnedRange* owned_range = owned_ranges.of(&environment, pages);
+  return owned_range != nullptr && owned_range->vacant;
 }
 
 }  // namespace space

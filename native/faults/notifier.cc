@@ -10,82 +10,83 @@
 
 namespace memmap {
 
-struct Inbox {
-  std::atomic<bool> full{false};  // until its letters are taken; nobody rings twice for them
+struct Notifier {
+  std::atomic<bool> pending{
+      false};  // until its notifications are taken; nobody rings twice for them
   napi_threadsafe_function deliver = nullptr;  // guarded by the lock of the post
 };
 
-namespace inbox {
+namespace notifier {
 
 namespace {
 
-// Never destroyed: the bell thread outlives everything.
-struct Post {
+// Never destroyed: the notifier thread outlives everything.
+struct NotifierList {
   std::mutex mutex;
-  std::vector<Inbox*> open;
+  std::vector<Notifier*> open;
   bool running = false;
 };
-Post& post_office() {
-  static Post* const post = new Post();
+NotifierList& notifiers() {
+  static NotifierList* const post = new NotifierList();
   return *post;
 }
 
 void* listen(void*) {
-  Post& post = post_office();
+  NotifierList& post = notifiers();
   for (;;) {
-    sys::in_signal::wait_for_ring();
+    sys::signal_safe::wait_for_doorbell();
     const std::lock_guard lock(post.mutex);
-    for (Inbox* inbox : post.open) {
-      if (inbox->deliver == nullptr || !inbox->full.load()) continue;
+    for (Notifier* notifier : post.open) {
+      if (notifier->deliver == nullptr || !notifier->pending.load()) continue;
       // A full queue is as good: a call is on its way.
       const napi_status brought =
-          napi_call_threadsafe_function(inbox->deliver, nullptr, napi_tsfn_nonblocking);
-      if (brought == napi_closing) inbox->deliver = nullptr;
+          napi_call_threadsafe_function(notifier->deliver, nullptr, napi_tsfn_nonblocking);
+      if (brought == napi_closing) notifier->deliver = nullptr;
     }
   }
 }
 
 // The function is about to be freed: by us, or because its environment ends.
 void forget(napi_env, void* data, void*) {
-  Post& post = post_office();
+  NotifierList& post = notifiers();
   const std::lock_guard lock(post.mutex);
-  auto* inbox = static_cast<Inbox*>(data);
-  inbox->deliver = nullptr;
-  std::erase(post.open, inbox);
+  auto* notifier = static_cast<Notifier*>(data);
+  notifier->deliver = nullptr;
+  std::erase(post.open, notifier);
 }
 
 }  // namespace
 
-Inbox* make(napi_env env, napi_value deliver) {
+Notifier* make(napi_env env, napi_value deliver) {
   napi_value name = nullptr;
   if (napi_create_string_utf8(env, "memmap faults", NAPI_AUTO_LENGTH, &name) != napi_ok) {
     return nullptr;
   }
-  Inbox* inbox = new Inbox();
+  Notifier* notifier = new Notifier();
   napi_threadsafe_function function = nullptr;
-  if (napi_create_threadsafe_function(env, deliver, nullptr, name, 1, 1, inbox, forget, nullptr,
+  if (napi_create_threadsafe_function(env, deliver, nullptr, name, 1, 1, notifier, forget, nullptr,
                                       nullptr, &function) != napi_ok) {
-    delete inbox;
+    delete notifier;
     return nullptr;
   }
   napi_unref_threadsafe_function(env, function);
-  Post& post = post_office();
+  NotifierList& post = notifiers();
   const std::lock_guard lock(post.mutex);
   if (!post.running) post.running = start_background(listen, nullptr);
-  inbox->deliver = function;
-  post.open.push_back(inbox);
-  return inbox;
+  notifier->deliver = function;
+  post.open.push_back(notifier);
+  return notifier;
 }
 
-void close(Inbox* inbox) {
-  if (inbox == nullptr) return;
-  Post& post = post_office();
+void close(Notifier* notifier) {
+  if (notifier == nullptr) return;
+  NotifierList& post = notifiers();
   napi_threadsafe_function function = nullptr;
   {
     const std::lock_guard lock(post.mutex);
-    function = inbox->deliver;
-    inbox->deliver = nullptr;
-    std::erase(post.open, inbox);
+    function = notifier->deliver;
+    notifier->deliver = nullptr;
+    std::erase(post.open, notifier);
   }
   if (function != nullptr) napi_release_threadsafe_function(function, napi_tsfn_abort);
 }
@@ -95,14 +96,14 @@ std::atomic<uint32_t>& posted() {
   return count;
 }
 
-bool take(Inbox& inbox) { return inbox.full.exchange(false); }
+bool take(Notifier& notifier) { return notifier.pending.exchange(false); }
 
-void post(Inbox& inbox) {
+void post(Notifier& notifier) {
   // In this order: whoever is rung up finds the count grown.
-  const bool was_full = inbox.full.exchange(true);
+  const bool was_pending = notifier.pending.exchange(true);
   posted().fetch_add(1);
-  if (!was_full) sys::in_signal::ring();
+  if (!was_pending) sys::signal_safe::ring_doorbell();
 }
 
-}  // namespace inbox
+}  // namespace notifier
 }  // namespace memmap

@@ -8,15 +8,15 @@
 
 #include "faults/handler/classify.h"
 
-namespace memmap::salvage {
+namespace memmap::writeback {
 
 namespace {
 
 // Where the private pages differ from what they started as, their bytes go to the staged ones.
 class Writer {
  public:
-  Writer(Damage& damage, const Lost& lost)
-      : damage_(damage),
+  Writer(FaultState& fault_state, const Lost& lost)
+      : damage_(fault_state),
         lost_(lost),
         ours_(new(std::nothrow) uint8_t[sys::page_size()]),
         theirs_(new(std::nothrow) uint8_t[sys::page_size()]) {}
@@ -90,8 +90,8 @@ class Writer {
     if (damage_.anonymous || !damage_.shared) return Reach::kWithin;
     uint64_t size = 0;
     const uint64_t offset =
-        fault_kind::offset_of(damage_, lost_.pages.begin + (page - lost_.staged.begin));
-    if (fault_kind::size_now(damage_, page, &size)) {
+        classify::offset_of(damage_, lost_.pages.begin + (page - lost_.staged.begin));
+    if (classify::size_now(damage_, page, &size)) {
       return size >= offset + length ? Reach::kWithin : Reach::kBeyond;
     }
     const uintptr_t next = page + sys::page_size();
@@ -103,7 +103,7 @@ class Writer {
     return ours_[i] != (copied ? theirs_[i] : 0);
   }
 
-  Damage& damage_;
+  FaultState& damage_;
   const Lost& lost_;
   std::unique_ptr<uint8_t[]> ours_;
   std::unique_ptr<uint8_t[]> theirs_;
@@ -111,6 +111,8 @@ class Writer {
 
 }  // namespace
 
-Outcome write(Damage& damage, const Lost& lost) { return Writer(damage, lost).write(); }
+Outcome write(FaultState& fault_state, const Lost& lost) {
+  return Writer(fault_state, lost).write();
+}
 
-}  // namespace memmap::salvage
+}  // namespace memmap::writeback

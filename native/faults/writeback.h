@@ -1,11 +1,11 @@
 // Writes to the file what only private pages hold, and nothing else: bytes that were not written
-// keep what is there. The turn of the watch is the caller's.
+// keep what is there. The caller holds the lock of the guarded range.
 #pragma once
 
 #include "addon/js_result.h"
 #include "faults/handler/guarded_range.h"
 
-namespace memmap::salvage {
+namespace memmap::writeback {
 
 struct Lost {
   Range pages;      // the private pages, which nobody can write to now
@@ -14,6 +14,6 @@ struct Lost {
 };
 
 // kFault at the first page whose bytes cannot reach the file.
-Outcome write(Damage& damage, const Lost& lost);
+Outcome write(FaultState& fault_state, const Lost& lost);
 
-}  // namespace memmap::salvage
+}  // namespace memmap::writeback

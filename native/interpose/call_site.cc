@@ -6,7 +6,7 @@
 #include "interpose/syscall.h"
 #include "sys/procmap.h"
 
-namespace memmap::interpose::callers {
+namespace memmap::interpose::call_site {
 
 namespace {
 
@@ -72,14 +72,14 @@ void remember(Range range, uint16_t library) {
 
 // The line of the kernel's list that holds the address. Little stack: it may be a signal handler's.
 uint16_t learn(Header* header, uintptr_t address) {
-  const long fd = raw::open("/proc/self/maps", O_RDONLY);
-  if (raw::failed(fd)) return 0;
+  const long fd = syscalls::open("/proc/self/maps", O_RDONLY);
+  if (syscalls::failed(fd)) return 0;
   char line[512];
   char block[512];
   size_t held = 0;
   uint16_t found = 0;
   for (bool reading = true; reading;) {
-    const long got = raw::read(fd, block, sizeof block);
+    const long got = syscalls::read(fd, block, sizeof block);
     if (got <= 0) break;
     for (long i = 0; i < got && reading; ++i) {
       if (block[i] != '\n') {
@@ -96,7 +96,7 @@ uint16_t learn(Header* header, uintptr_t address) {
       remember(parsed.region.range, found);
     }
   }
-  raw::close(fd);
+  syscalls::close(fd);
   return found;
 }
 
@@ -136,7 +136,7 @@ uint16_t library_of(Header* header, const void* address) {
   return learn(header, at);
 }
 
-void enroll(const void* address) {
+void register_addon(const void* address) {
   if (is_memmap(address)) return;
   Search search{reinterpret_cast<uintptr_t>(address), {}};
   dl_iterate_phdr(visit, &search);
@@ -167,4 +167,4 @@ void forget() {
   }
 }
 
-}  // namespace memmap::interpose::callers
+}  // namespace memmap::interpose::call_site

@@ -8,7 +8,7 @@
 
 namespace memmap::interpose {
 
-class Later {
+class DeferredUpdates {
  public:
   // False: there is no room for one more.
   bool push(bool adding, Range range) {

@@ -8,17 +8,17 @@
 
 #include "interpose/syscall.h"
 
-namespace memmap::interpose::huge {
+namespace memmap::interpose::huge_pages {
 
 // What MAP_HUGETLB is without a size, as the kernel tells it; 0: it has none.
 inline size_t default_page() {
   static std::atomic<size_t> known{0};
   if (const size_t size = known.load(std::memory_order_relaxed)) return size;
   char text[8192];
-  const long fd = raw::open("/proc/meminfo", O_RDONLY);
-  if (raw::failed(fd)) return 0;
-  const long length = raw::read(fd, text, sizeof text);
-  raw::close(fd);
+  const long fd = syscalls::open("/proc/meminfo", O_RDONLY);
+  if (syscalls::failed(fd)) return 0;
+  const long length = syscalls::read(fd, text, sizeof text);
+  syscalls::close(fd);
   constexpr char kName[] = "\nHugepagesize:";
   constexpr long kLength = sizeof kName - 1;
   for (long at = 0; at + kLength < length; ++at) {
@@ -44,9 +44,10 @@ inline size_t page_of(int flags, int fd) {
   }
   constexpr long kHugetlbfs = 0x958458f6;  // HUGETLBFS_MAGIC
   struct statfs found {};
-  const bool is_one = fd >= 0 && !raw::failed(raw::call(SYS_fstatfs, fd, raw::number(&found))) &&
-                      static_cast<long>(found.f_type) == kHugetlbfs;
+  const bool is_one =
+      fd >= 0 && !syscalls::failed(syscalls::call(SYS_fstatfs, fd, syscalls::number(&found))) &&
+      static_cast<long>(found.f_type) == kHugetlbfs;
   return is_one ? static_cast<size_t>(found.f_bsize) : 0;
 }
 
-}  // namespace memmap::interpose::huge
+}  // namespace memmap::interpose::huge_pages

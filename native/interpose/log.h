@@ -18,9 +18,9 @@ class Line {
   }
   Line& operator<<(uint64_t number) { return digits(number, 10); }
   Line& hex(uint64_t number) { return (*this << "0x").digits(number, 16); }
-  void say() {
+  void print() {
     put('\n');
-    raw::write(2, text_, length_);
+    syscalls::write(2, text_, length_);
   }
 
  private:

@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace memmap::interpose::raw {
+namespace memmap::interpose::syscalls {
 
 #if defined(__x86_64__)
 inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0,
@@ -108,4 +108,4 @@ inline uint64_t now(clockid_t clock = CLOCK_MONOTONIC) {
   return static_cast<uint64_t>(time.tv_sec) * 1000000000 + static_cast<uint64_t>(time.tv_nsec);
 }
 
-}  // namespace memmap::interpose::raw
+}  // namespace memmap::interpose::syscalls

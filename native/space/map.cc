@@ -23,25 +23,26 @@ bool recyclable(const MapRequest& request) {
          request.protection == kReadWrite;
 }
 
-Claim claim_of(Environment& environment, const MapRequest& request, Range pages) {
-  Claim claim;
-  claim.pages = pages;
-  claim.environment = &environment;
-  claim.owner = request.owner;
+OwnedRange owned_range_of(Environment& environment, const MapRequest& request, Range pages) {
+  OwnedRange owned_range;
+  owned_range.pages = pages;
+  owned_range.environment = &environment;
+  owned_range.owner = request.owner;
   constexpr int kKind = MAP_PRIVATE | MAP_ANON;
-  claim.discardable = (request.flags & kKind) == kKind && request.protection == kReadWrite;
-  claim.recyclable = recyclable(request);
-  claim.guarded = request.guarded;
-  claim.anonymous = (request.flags & MAP_ANON) != 0;
-  claim.shared = (request.flags & MAP_SHARED) != 0;
+  owned_range.discardable = (request.flags & kKind) == kKind && request.protection == kReadWrite;
+  owned_range.recyclable = recyclable(request);
+  owned_range.guarded = request.guarded;
+  owned_range.anonymous = (request.flags & MAP_ANON) != 0;
+  owned_range.shared = (request.flags & MAP_SHARED) != 0;
   // Huge pages come from a pool that may be empty, and are given back as a whole only.
   if (sys::uses_huge_pages(request.flags)) {
-    claim.discardable = false;
-    claim.recyclable = false;
+    owned_range.discardable = false;
+    owned_range.recyclable = false;
   }
-  claim.safe = (claim.discardable || request.safe) && !sys::uses_huge_pages(request.flags);
-  claim.protection = request.protection;
-  return claim;
+  owned_range.cannot_fault =
+      (owned_range.discardable || request.cannot_fault) && !sys::uses_huge_pages(request.flags);
+  owned_range.protection = request.protection;
+  return owned_range;
 }
 
 Answer<uintptr_t> map_somewhere(const MapRequest& request) {
@@ -70,25 +71,25 @@ Answer<uintptr_t> map_somewhere(const MapRequest& request) {
 }  // namespace
 
 Answer<uintptr_t> map(Environment& environment, const MapRequest& request) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
   if (recyclable(request)) {
     Range wanted{0, request.length};
-    Claim* old = outward(wanted, sys::page_size(), &wanted)
-                     ? buffers::recycle(claims, wanted.size())
-                     : nullptr;
+    OwnedRange* old = outward(wanted, sys::page_size(), &wanted)
+                          ? views::recycle(owned_ranges, wanted.size())
+                          : nullptr;
     if (old != nullptr) {
-      *old = claim_of(environment, request, old->pages);
+      *old = owned_range_of(environment, request, old->pages);
       return {{}, old->pages.begin};
     }
   }
-  if (!room::for_more(claims.count(), 1)) return {{Refusal::kLimit, 0, "mmap"}};
+  if (!map_count_budget::allows(owned_ranges.count(), 1)) return {{Refusal::kLimit, 0, "mmap"}};
   const auto mapped = map_somewhere(request);
   if (!mapped.outcome.ok()) return mapped;
   Range pages{mapped.value, mapped.value + request.length};
   if (!outward(pages, sys::page_size(), &pages)) return {sys::Status{ENOMEM, "mmap"}};
-  books::evict_stale(claims, pages);
-  claims.add(claim_of(environment, request, pages));
+  ownership::remove_stale(owned_ranges, pages);
+  owned_ranges.add(owned_range_of(environment, request, pages));
   return mapped;
 }
 
@@ -102,8 +103,8 @@ bool is_plain_memory(const MapRequest& request) {
 }
 
 // Vacant pages are zero pages already: allowing their use is all there is to do.
-bool can_commit(const Claim& claim, const MapRequest& request) {
-  return claim.vacant && is_plain_memory(request) && !request.inherit;
+bool can_commit(const OwnedRange& owned_range, const MapRequest& request) {
+  return owned_range.vacant && is_plain_memory(request) && !request.inherit;
 }
 
 sys::Status commit(Range pages, int protection) {
@@ -113,9 +114,10 @@ sys::Status commit(Range pages, int protection) {
 }
 
 // A mapping of plain memory that is to be plain memory again: its pages need only be thrown away.
-bool can_discard(const Claim& claim, const MapRequest& request) {
-  const bool damaged = claim.watch != nullptr && claim.watch->damage.load() != nullptr;
-  return !damaged && claim.discardable && is_plain_memory(request) &&
+bool can_discard(const OwnedRange& owned_range, const MapRequest& request) {
+  const bool damaged =
+      owned_range.guard != nullptr && owned_range.guard->fault_state.load() != nullptr;
+  return !damaged && owned_range.discardable && is_plain_memory(request) &&
          request.protection == kReadWrite;
 }
 
@@ -148,193 +150,201 @@ Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbe
       !outward(target, sys::page_size(), &target)) {
     return sys::Status{ENOMEM, "mmap"};
   }
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  const Outcome allowed = books::verify(claims, environment, target, &owners);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  const Outcome allowed = ownership::verify(owned_ranges, environment, target, &owners);
   if (!allowed.ok()) return allowed;
   const bool readable = (request.protection & PROT_READ) != 0;
-  Claim* only = claims.of(&environment, target);
-  const bool whole = only != nullptr && books::is_whole(*only, target);
+  OwnedRange* only = owned_ranges.of(&environment, target);
+  const bool whole = only != nullptr && ownership::is_whole(*only, target);
   if (keep == Keep::kViews && !(readable && whole)) return {Refusal::kArgument, target.begin};
   // A part of a reserve, or nothing of one.
-  const Reserve* home = claims.reserve_in(target);
+  const Reserve* home = owned_ranges.reserve_in(target);
   if (home != nullptr && !home->pages.contains(target)) return {Refusal::kPlaced, target.begin};
-  if (!room::for_more(claims.count(), 2)) return {Refusal::kLimit, target.begin, "mmap"};
-  Claim claim = claim_of(environment, request, target);
+  if (!map_count_budget::allows(owned_ranges.count(), 2))
+    return {Refusal::kLimit, target.begin, "mmap"};
+  OwnedRange owned_range = owned_range_of(environment, request, target);
   if (only != nullptr && can_commit(*only, request)) {
     const sys::Status done = commit(target, request.protection);
-    if (done.ok()) claims.isolate(target) = claim;
+    if (done.ok()) owned_ranges.isolate(target) = owned_range;
     return done;
   }
-  claim.haunted = home != nullptr && buffers::readable_by_others(target);
+  owned_range.has_stale_readers = home != nullptr && views::readable_by_others(target);
   const bool writable = (request.protection & PROT_WRITE) != 0;
-  // Native code at work on a view must find a watch at each moment, the old one or the new.
-  if (!claim.safe || !writable) guarding::watch_all(claims, environment, target);
-  watches::Closed closed;
-  guarding::close(claims, target, closed);
-  const Outcome undamaged = guarding::check_whole(claims, target);
+  // Native code at work on a view must find a guarded range at each moment, the old one or the new.
+  if (!owned_range.cannot_fault || !writable)
+    guard_policy::guard_all(owned_ranges, environment, target);
+  guarded_ranges::ScopedRangeLock range_lock;
+  guard_policy::lock(owned_ranges, target, range_lock);
+  const Outcome undamaged = guard_policy::check_whole(owned_ranges, target);
   if (!undamaged.ok()) return undamaged;
 
   if (!readable) {
-    const Outcome blinded = books::blind(claims, environment, target);
-    if (!blinded.ok()) return blinded;
+    const Outcome revoked = ownership::revoke_views(owned_ranges, environment, target);
+    if (!revoked.ok()) return revoked;
   }
   const bool discards = keep == Keep::kViews && can_discard(*only, request);
   const bool discarded = discards && sys::advise(target, MADV_DONTNEED).ok();
   const Outcome put = discarded ? Outcome() : put_over(request, target);
-  if (!put.ok()) return books::after_failed_move(claims, environment, target, put.status);
+  if (!put.ok()) return ownership::after_failed_move(owned_ranges, environment, target, put.status);
   if (keep == Keep::kViews) {
-    Claim& kept = claims.isolate(target);
-    claim.views = kept.views;
-    claim.viewed = kept.viewed;
-    claim.watch = kept.watch;
-    if (claim.watch != nullptr) watches::reset(*claim.watch, claim.protection);
-    kept = claim;
-    guarding::watch(kept, environment);
+    OwnedRange& kept = owned_ranges.isolate(target);
+    owned_range.views = kept.views;
+    owned_range.exposed = kept.exposed;
+    owned_range.guard = kept.guard;
+    if (owned_range.guard != nullptr)
+      guarded_ranges::reset(*owned_range.guard, owned_range.protection);
+    kept = owned_range;
+    guard_policy::guard(kept, environment);
     return {};
   }
-  const auto spans = keep == Keep::kNothing ? buffers::Spans::kDetach : buffers::Spans::kKeep;
+  const auto reserve_views =
+      keep == Keep::kNothing ? views::ReserveViews::kDetach : views::ReserveViews::kKeep;
   // Native code may still be reading through a view that was there.
-  claim.viewed = books::is_viewed(claims, target);
-  guarding::watch(claim, environment);
-  closed.add(claim.watch);
-  books::forget(claims, environment, target, spans);
-  claims.add(claim);
-  if (!readable) guarding::expect_late_access(claims, target);
+  owned_range.exposed = ownership::is_exposed(owned_ranges, target);
+  guard_policy::guard(owned_range, environment);
+  range_lock.add(owned_range.guard);
+  ownership::forget(owned_ranges, environment, target, reserve_views);
+  owned_ranges.add(owned_range);
+  if (!readable) guard_policy::expect_late_access(owned_ranges, target);
   return {};
 }
 
 Answer<bool> unmap(Environment& environment, Range pages) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  Claim* claim = claims.of(&environment, pages);
-  if (claim == nullptr) return {{Refusal::kForeign, pages.begin}};
-  const bool viewed = claim->viewed || buffers::readable_by_others(pages);
-  watches::Closed closed;
-  if (claim->watch != nullptr) {
-    closed.add(claim->watch);
-    const Outcome allowed = guarding::check_whole(claims, pages);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  OwnedRange* owned_range = owned_ranges.of(&environment, pages);
+  if (owned_range == nullptr) return {{Refusal::kForeign, pages.begin}};
+  const bool exposed = owned_range->exposed || views::readable_by_others(pages);
+  guarded_ranges::ScopedRangeLock range_lock;
+  if (owned_range->guard != nullptr) {
+    range_lock.add(owned_range->guard);
+    const Outcome allowed = guard_policy::check_whole(owned_ranges, pages);
     if (!allowed.ok()) return {allowed};
   }
   // The kernel first: when it refuses, nothing is lost, not even a view.
   // Regions that the kernel had merged come apart when one between them goes.
-  const bool whole = books::is_whole(*claim, pages);
-  const bool room = room::for_more(claims.count(), whole ? 1 : 2);
-  if (!room && !whole && !claim->discardable) return {{Refusal::kLimit, pages.begin, "munmap"}};
-  const Reserve* home = reserves::home_of(claims, claim->pages);
-  if (!viewed && home != nullptr) {
+  const bool whole = ownership::is_whole(*owned_range, pages);
+  const bool room = map_count_budget::allows(owned_ranges.count(), whole ? 1 : 2);
+  if (!room && !whole && !owned_range->discardable)
+    return {{Refusal::kLimit, pages.begin, "munmap"}};
+  const Reserve* home = reserves::home_of(owned_ranges, owned_range->pages);
+  if (!exposed && home != nullptr) {
     const sys::Status emptied = reserves::empty(pages);
     if (!emptied.ok()) return {Outcome({emptied.error, "munmap"})};
-    reserves::vacate(claims, claims.isolate(pages), *home);
+    reserves::vacate(owned_ranges, owned_ranges.isolate(pages), *home);
     return {};
   }
-  if (!viewed && (room || !claim->discardable)) {
+  if (!exposed && (room || !owned_range->discardable)) {
     const sys::Status unmapped = sys::unmap(pages);
     if (!unmapped.ok()) return {unmapped};
-    claims.remove(claims.isolate(pages));
+    owned_ranges.remove(owned_ranges.isolate(pages));
     return {};
   }
-  const sys::Status blank = buffers::blank(*claim, pages);
-  if (!blank.ok()) return {Outcome({blank.error, "munmap"})};
-  buffers::detach(environment, *claim, pages);
-  buffers::retire(claims, claims.isolate(pages));
-  buffers::sweep(claims, environment, false);
+  const sys::Status replaced = views::replace_with_zeros(*owned_range, pages);
+  if (!replaced.ok()) return {Outcome({replaced.error, "munmap"})};
+  views::detach(environment, *owned_range, pages);
+  views::retire(owned_ranges, owned_ranges.isolate(pages));
+  views::sweep(owned_ranges, environment, false);
   return {{}, true};
 }
 
 Outcome drop(Environment& environment, Range pages) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  Claim* claim = claims.of(&environment, pages);
-  if (claim == nullptr || !books::is_whole(*claim, pages)) return {Refusal::kForeign, pages.begin};
-  buffers::abandon(*claim);
-  // What lingers of it was probably collected with it.
-  if (!buffers::held(pages) && buffers::readable_by_others(pages)) {
-    buffers::sweep(claims, environment, true);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  OwnedRange* owned_range = owned_ranges.of(&environment, pages);
+  if (owned_range == nullptr || !ownership::is_whole(*owned_range, pages))
+    return {Refusal::kForeign, pages.begin};
+  views::abandon(*owned_range);
+  // What is detached of it was probably collected with it.
+  if (!views::has_orphans(pages) && views::readable_by_others(pages)) {
+    views::sweep(owned_ranges, environment, true);
     // Then it has gone already, or waits in the quarantine.
-    claim = claims.at(pages.begin);
-    if (claim == nullptr || claim->state != State::kAbandoned) return {};
+    owned_range = owned_ranges.at(pages.begin);
+    if (owned_range == nullptr || owned_range->state != State::kAbandoned) return {};
   }
-  if (!buffers::readable_by_others(pages)) buffers::release(claims, *claim);
+  if (!views::readable_by_others(pages)) views::release(owned_ranges, *owned_range);
   return {};
 }
 
 Outcome detach(Environment& environment, Range pages) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  const Outcome owned = books::verify(claims, environment, pages, nullptr);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  const Outcome owned = ownership::verify(owned_ranges, environment, pages, nullptr);
   if (!owned.ok() || pages.empty()) return owned;
-  books::detach(claims, environment, pages);
+  ownership::detach(owned_ranges, environment, pages);
   return {};
 }
 
 Outcome check_split(Environment& environment, Range pages) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  const Outcome owned = books::verify(claims, environment, pages, nullptr);
-  if (owned.ok() && !pages.empty() && !room::for_more(claims.count(), 2)) {
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  const Outcome owned = ownership::verify(owned_ranges, environment, pages, nullptr);
+  if (owned.ok() && !pages.empty() && !map_count_budget::allows(owned_ranges.count(), 2)) {
     return {Refusal::kLimit, pages.begin, "mlock"};
   }
   return owned;
 }
 
 Outcome check(Environment& environment, Range pages) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  return books::verify(claims, environment, pages, nullptr);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  return ownership::verify(owned_ranges, environment, pages, nullptr);
 }
 
 Answer<Copied> check_copy(Environment& environment, const Copying& copying) {
   const Range pages = copying.pages;
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  const bool ordinary = claims.first_in(copying.bytes) == nullptr;
-  // Mostly it is one claim, and nobody has a view of it.
-  const Claim* claim = claims.of(&environment, pages);
-  if (claim != nullptr && claim->watch == nullptr) return {{}, {ordinary, false}};
-  const Outcome owned = books::verify(claims, environment, pages, nullptr);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  const bool ordinary = owned_ranges.first_in(copying.bytes) == nullptr;
+  // Mostly it is one owned range, and nobody has a view of it.
+  const OwnedRange* owned_range = owned_ranges.of(&environment, pages);
+  if (owned_range != nullptr && owned_range->guard == nullptr) return {{}, {ordinary, false}};
+  const Outcome owned = ownership::verify(owned_ranges, environment, pages, nullptr);
   if (!owned.ok()) return {owned};
-  const auto use = copying.out ? guarding::Use::kRead : guarding::Use::kWrite;
-  const bool guarded = guarding::any_watch(claims, pages);
-  return {guarded ? guarding::check_intact(claims, pages, use) : Outcome(), {ordinary, guarded}};
+  const auto use = copying.out ? guard_policy::Use::kRead : guard_policy::Use::kWrite;
+  const bool guarded = guard_policy::any_guarded(owned_ranges, pages);
+  return {guarded ? guard_policy::check_intact(owned_ranges, pages, use) : Outcome(),
+          {ordinary, guarded}};
 }
 
 Outcome check_copied(Range pages, bool out) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  return guarding::check_intact(claims, pages, out ? guarding::Use::kRead : guarding::Use::kWrite);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  return guard_policy::check_intact(owned_ranges, pages,
+                                    out ? guard_policy::Use::kRead : guard_policy::Use::kWrite);
 }
 
 Outcome check_flushed(Range pages) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  return guarding::check_intact(claims, pages, guarding::Use::kWrite);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  return guard_policy::check_intact(owned_ranges, pages, guard_policy::Use::kWrite);
 }
 
-void leave(Environment& environment) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  claims.remove_reserves_of(&environment);
+void clean_up(Environment& environment) {
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  owned_ranges.remove_reserves_of(&environment);
   std::vector<Range> own;
-  claims.each([&](const Claim& claim) {
-    if (claim.environment == &environment) own.push_back(claim.pages);
+  owned_ranges.each([&](const OwnedRange& owned_range) {
+    if (owned_range.environment == &environment) own.push_back(owned_range.pages);
   });
   for (const Range pages : own) {
-    Claim& claim = *claims.at(pages.begin);
-    if (!claim.viewed && !buffers::readable_by_others(pages)) {
-      buffers::release(claims, claim);
+    OwnedRange& owned_range = *owned_ranges.at(pages.begin);
+    if (!owned_range.exposed && !views::readable_by_others(pages)) {
+      views::release(owned_ranges, owned_range);
       continue;
     }
-    buffers::hold(claim, pages);
-    if (buffers::blank(claim, pages).ok()) {
-      buffers::retire(claims, claim);
+    views::orphan(owned_range, pages);
+    if (views::replace_with_zeros(owned_range, pages).ok()) {
+      views::retire(owned_ranges, owned_range);
     } else {
       // Still mapped and readable; nothing is lost but the file's early release.
-      claim.environment = nullptr;
-      claim.state = State::kAbandoned;
+      owned_range.environment = nullptr;
+      owned_range.state = State::kAbandoned;
     }
   }
-  buffers::leave(claims, environment);
+  views::clean_up(owned_ranges, environment);
 }
 
 }  // namespace memmap::space

@@ -106,73 +106,74 @@ Range moved_by(Range range, uintptr_t distance) {
   return range.empty() ? range : Range{range.begin + distance, range.end + distance};
 }
 
-// The watch of pages that are somewhere else or longer now. Null: there is none any more.
-Watch* hand_on(Watch* watch, Range pages, bool stayed) {
-  if (watch != nullptr && stayed) {
-    watches::reshape(*watch, pages);
-    return watch;
+// The guarded range of pages that are somewhere else or longer now. Null: there is none any more.
+GuardedRange* hand_on(GuardedRange* guard, Range pages, bool stayed) {
+  if (guard != nullptr && stayed) {
+    guarded_ranges::resize(*guard, pages);
+    return guard;
   }
-  watches::release(watch);
+  guarded_ranges::release(guard);
   return nullptr;
 }
 
 }  // namespace
 
 Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, bool may_move) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  Claim* claim = claims.of(&environment, pages);
-  if (claim == nullptr || !books::is_whole(*claim, pages))
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  OwnedRange* owned_range = owned_ranges.of(&environment, pages);
+  if (owned_range == nullptr || !ownership::is_whole(*owned_range, pages))
     return {{Refusal::kForeign, pages.begin}};
-  if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, pages.begin, "mremap"}};
-  if (claims.reserve_in(pages) != nullptr) return {{Refusal::kPlaced, pages.begin}};
-  watches::Closed closed;
-  guarding::close(claims, pages, closed);
-  const Outcome undamaged = guarding::check_undamaged(claims, pages);
+  if (!map_count_budget::allows(owned_ranges.count(), 3))
+    return {{Refusal::kLimit, pages.begin, "mremap"}};
+  if (owned_ranges.reserve_in(pages) != nullptr) return {{Refusal::kPlaced, pages.begin}};
+  guarded_ranges::ScopedRangeLock range_lock;
+  guard_policy::lock(owned_ranges, pages, range_lock);
+  const Outcome undamaged = guard_policy::check_undamaged(owned_ranges, pages);
   if (!undamaged.ok()) return {undamaged};
-  const Readers readers{claim->viewed, buffers::escaped(environment.env, claims, pages)};
+  const Readers readers{owned_range->exposed, views::escaped(environment.env, owned_ranges, pages)};
   const Moved grown = grow_in_kernel(pages, length, may_move, readers);
   if (!grown.status.ok() && !grown.destroyed) return {grown.status};
-  buffers::detach(environment, *claim, pages);
-  Claim shaped = *claim;
+  views::detach(environment, *owned_range, pages);
+  OwnedRange shaped = *owned_range;
   // Handed on, so that the pages are never without: they can be read all the time.
-  claim->watch = nullptr;
-  claims.remove(*claim);
-  if (grown.left) buffers::retire_zeros(claims, pages);
+  owned_range->guard = nullptr;
+  owned_ranges.remove(*owned_range);
+  if (grown.left) views::retire_zeros(owned_ranges, pages);
   if (grown.destroyed) {
-    watches::release(shaped.watch);
+    guarded_ranges::release(shaped.guard);
     Outcome lost(grown.status);
     lost.destroyed = true;
     return {lost};
   }
   const bool stayed = grown.at == pages.begin;
-  if (!grown.left && !stayed && shaped.viewed) {
-    buffers::leave_zeros(claims, pages);
+  if (!grown.left && !stayed && shaped.exposed) {
+    views::leave_zeros(owned_ranges, pages);
   }
   shaped.pages = {grown.at, grown.at + length};
-  shaped.watch = hand_on(shaped.watch, shaped.pages, stayed);
-  shaped.holed = moved_by(shaped.holed, grown.at - pages.begin);
-  shaped.viewed = stayed && shaped.viewed;
+  shaped.guard = hand_on(shaped.guard, shaped.pages, stayed);
+  shaped.guard_hole = moved_by(shaped.guard_hole, grown.at - pages.begin);
+  shaped.exposed = stayed && shaped.exposed;
   // What is sealed against shrinking can still end before a longer mapping of it.
-  if (length > pages.size()) shaped.safe = shaped.discardable;
-  books::evict_stale(claims, shaped.pages);
-  guarding::watch(claims.add(shaped), environment);
+  if (length > pages.size()) shaped.cannot_fault = shaped.discardable;
+  ownership::remove_stale(owned_ranges, shaped.pages);
+  guard_policy::guard(owned_ranges.add(shaped), environment);
   return {{}, grown.at};
 }
 
 namespace {
 
 // Shorter in place: what is cut off is retired, not unmapped.
-Answer<uintptr_t> shrink(Claims& claims, Environment& environment, Claim& source, Range from,
-                         const RemapRequest& request) {
+Answer<uintptr_t> shrink(OwnedRanges& owned_ranges, Environment& environment, OwnedRange& source,
+                         Range from, const RemapRequest& request) {
   const Range kept{from.begin, from.begin + request.new_length};
   const Range cut{kept.end, from.end};
-  const sys::Status blank = buffers::blank(source, cut);
-  if (!blank.ok()) return {{Outcome({blank.error, "mremap"})}};
-  buffers::detach(environment, source, from);
-  Claim& shaped = claims.isolate(from);
+  const sys::Status replaced = views::replace_with_zeros(source, cut);
+  if (!replaced.ok()) return {{Outcome({replaced.error, "mremap"})}};
+  views::detach(environment, source, from);
+  OwnedRange& shaped = owned_ranges.isolate(from);
   shaped.owner = request.owner;
-  buffers::retire(claims, claims.isolate(cut));
+  views::retire(owned_ranges, owned_ranges.isolate(cut));
   return {{}, from.begin};
 }
 
@@ -180,41 +181,43 @@ Answer<uintptr_t> shrink(Claims& claims, Environment& environment, Claim& source
 
 Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
                         Args::Numbers owners) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
   const Range from{request.from, request.from + request.old_length};
   const Range touched{from.begin, std::max(from.end, from.begin + 1)};
-  Claim* source = claims.of(&environment, touched);
+  OwnedRange* source = owned_ranges.of(&environment, touched);
   if (source == nullptr) return {{Refusal::kForeign, from.begin}};
-  if (!room::for_more(claims.count(), 3)) return {{Refusal::kLimit, from.begin, "mremap"}};
+  if (!map_count_budget::allows(owned_ranges.count(), 3))
+    return {{Refusal::kLimit, from.begin, "mremap"}};
   const bool leaves = request.old_length != 0 && (request.flags & kDontUnmap) == 0;
-  if (source->vacant || (leaves && claims.reserve_in(touched) != nullptr))
+  if (source->vacant || (leaves && owned_ranges.reserve_in(touched) != nullptr))
     return {{Refusal::kPlaced, from.begin}};
-  watches::Closed closed;
-  guarding::close(claims, touched, closed);
-  const Outcome undamaged = guarding::check_undamaged(claims, source->pages);
+  guarded_ranges::ScopedRangeLock range_lock;
+  guard_policy::lock(owned_ranges, touched, range_lock);
+  const Outcome undamaged = guard_policy::check_undamaged(owned_ranges, source->pages);
   if (!undamaged.ok()) return {undamaged};
   const bool fixed = (request.flags & kFixed) != 0;
   if (fixed) {
     const Range target{request.to, request.to + request.new_length};
-    const Outcome allowed = books::verify(claims, environment, target, &owners);
+    const Outcome allowed = ownership::verify(owned_ranges, environment, target, &owners);
     if (!allowed.ok()) return {allowed};
-    guarding::close(claims, target, closed);
-    const Outcome whole = guarding::check_whole(claims, target);
+    guard_policy::lock(owned_ranges, target, range_lock);
+    const Outcome whole = guard_policy::check_whole(owned_ranges, target);
     if (!whole.ok()) return {whole};
-    const Reserve* home = claims.reserve_in(target);
+    const Reserve* home = owned_ranges.reserve_in(target);
     if (home != nullptr && !home->pages.contains(target)) return {{Refusal::kPlaced, target.begin}};
-    guarding::watch_all(claims, environment, target);
-    guarding::close(claims, target, closed);
+    guard_policy::guard_all(owned_ranges, environment, target);
+    guard_policy::lock(owned_ranges, target, range_lock);
     const bool readable = source->protection >= 0 && (source->protection & PROT_READ) != 0;
-    const Outcome blinded = readable ? Outcome() : books::blind(claims, environment, target);
-    if (!blinded.ok()) return {blinded};
+    const Outcome revoked =
+        readable ? Outcome() : ownership::revoke_views(owned_ranges, environment, target);
+    if (!revoked.ok()) return {revoked};
   }
   const bool stays = request.old_length == 0 || (request.flags & kDontUnmap) != 0;
   const bool shrinks = !fixed && !stays && request.new_length < request.old_length;
-  const Readers readers{!stays && (source->viewed || buffers::readable_by_others(from)),
-                        !stays && buffers::escaped(environment.env, claims, from)};
-  if (shrinks && readers.native) return shrink(claims, environment, *source, from, request);
+  const Readers readers{!stays && (source->exposed || views::readable_by_others(from)),
+                        !stays && views::escaped(environment.env, owned_ranges, from)};
+  if (shrinks && readers.native) return shrink(owned_ranges, environment, *source, from, request);
   const bool may_move = (request.flags & kMayMove) != 0;
   const bool grows = !fixed && !stays && request.new_length > request.old_length;
   const Moved moved = grows ? grow_in_kernel(from, request.new_length, may_move, readers)
@@ -222,52 +225,53 @@ Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
   if (!moved.status.ok() && !moved.destroyed) {
     if (!fixed) return {moved.status};
     const Range target{request.to, request.to + request.new_length};
-    return {books::after_failed_move(claims, environment, target, moved.status)};
+    return {ownership::after_failed_move(owned_ranges, environment, target, moved.status)};
   }
-  Claim placed = *source;
+  OwnedRange placed = *source;
   placed.owner = request.owner;
   placed.views = nullptr;
-  placed.watch = nullptr;
-  placed.viewed = false;
+  placed.guard = nullptr;
+  placed.exposed = false;
   placed.recyclable = false;
-  Watch* watch = nullptr;
+  GuardedRange* guard = nullptr;
   if (!stays) {
-    buffers::detach(environment, *source, from);
-    Claim& moving = claims.isolate(from);
-    watch = moving.watch;
-    moving.watch = nullptr;
-    claims.remove(moving);
-    if (moved.left) buffers::retire_zeros(claims, from);
+    views::detach(environment, *source, from);
+    OwnedRange& moving = owned_ranges.isolate(from);
+    guard = moving.guard;
+    moving.guard = nullptr;
+    owned_ranges.remove(moving);
+    if (moved.left) views::retire_zeros(owned_ranges, from);
   }
   if (moved.destroyed) {
-    watches::release(watch);
+    guarded_ranges::release(guard);
     Outcome lost(moved.status);
     lost.destroyed = true;
     return {lost};
   }
   const Range now{moved.at, moved.at + request.new_length};
   placed.pages = now;
-  placed.watch = hand_on(watch, now, now.begin == from.begin);
-  placed.holed = moved_by(placed.holed, now.begin - from.begin);
+  placed.guard = hand_on(guard, now, now.begin == from.begin);
+  placed.guard_hole = moved_by(placed.guard_hole, now.begin - from.begin);
   if (readers.native) {
     const bool stayed = now.begin == from.begin;
-    if (!stayed && !moved.left) buffers::leave_zeros(claims, from);
-    placed.viewed = stayed;
+    if (!stayed && !moved.left) views::leave_zeros(owned_ranges, from);
+    placed.exposed = stayed;
   }
-  placed.haunted = claims.reserve_in(now) != nullptr && buffers::readable_by_others(now);
+  placed.has_stale_readers =
+      owned_ranges.reserve_in(now) != nullptr && views::readable_by_others(now);
   // What is sealed against shrinking can still end before a longer mapping of it.
-  if (now.size() > from.size()) placed.safe = placed.discardable;
+  if (now.size() > from.size()) placed.cannot_fault = placed.discardable;
   if (fixed) {
-    placed.viewed = placed.viewed || books::is_viewed(claims, now);
-    // Before the old watches go: native code at work must find one at each moment.
-    guarding::watch(placed, environment);
-    closed.add(placed.watch);
-    books::forget(claims, environment, now);
+    placed.exposed = placed.exposed || ownership::is_exposed(owned_ranges, now);
+    // Before the old guarded ranges go: native code at work must find one at each moment.
+    guard_policy::guard(placed, environment);
+    range_lock.add(placed.guard);
+    ownership::forget(owned_ranges, environment, now);
   }
-  books::evict_stale(claims, now);
-  guarding::watch(claims.add(placed), environment);
+  ownership::remove_stale(owned_ranges, now);
+  guard_policy::guard(owned_ranges.add(placed), environment);
   if (placed.protection < 0 || (placed.protection & PROT_READ) == 0) {
-    guarding::expect_late_access(claims, now);
+    guard_policy::expect_late_access(owned_ranges, now);
   }
   return {{}, moved.at};
 }

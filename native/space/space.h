@@ -1,5 +1,5 @@
 // The verbs that change or use the address space: each checks the table, calls the kernel and
-// brings the table up to date, under one lock. Knows claims, buffers and sys; must not decode
+// brings the table up to date, under one lock. Knows owned ranges, buffers and sys; must not decode
 // arguments or choose policy.
 #pragma once
 
@@ -17,10 +17,10 @@ struct MapRequest {
   int flags;
   int fd;
   uint64_t offset;
-  bool exclusive;  // exactly at `address`, and never over anything
-  bool inherit;    // keep across fork
-  bool guarded;    // faults under its views are mended
-  bool safe;       // it cannot fault as long as it stays writable: sealed against shrinking
+  bool exclusive;     // exactly at `address`, and never over anything
+  bool inherit;       // keep across fork
+  bool guarded;       // faults under its views are fixed up
+  bool cannot_fault;  // it cannot fault as long as it stays writable: sealed against shrinking
 };
 
 template <typename T>
@@ -35,13 +35,13 @@ Answer<uintptr_t> map(Environment& environment, const MapRequest& request);
 // staged elsewhere, then moved into place. The views over it are detached unless they are kept.
 enum class Keep {
   kNothing,
-  kSpans,  // the views of the reserve that it lies in
-  kViews,  // those, and the views of the one claim that it is
+  kReserveViews,  // the views of the reserve that it lies in
+  kViews,         // those, and the views of the one owned range that it is
 };
 Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbers owners,
                 Keep keep);
 
-// A part of one claim. The value says whether it was retired rather than unmapped.
+// A part of one owned range. The value says whether it was retired rather than unmapped.
 Answer<bool> unmap(Environment& environment, Range pages);
 // Its Mapping was collected: unmapped now, or when the last backing store over it has gone.
 Outcome drop(Environment& environment, Range pages);
@@ -49,10 +49,11 @@ Outcome drop(Environment& environment, Range pages);
 Outcome protect(Environment& environment, Range pages, int protection);
 Outcome advise(Environment& environment, Range pages, int advice);
 
-// A whole, inaccessible claim becomes a reserve: what leaves it becomes vacant, until it is
+// A whole, inaccessible owned range becomes a reserve: what leaves it becomes vacant, until it is
 // released.
 Outcome hold_reserve(Environment& environment, Range pages);
-// Its vacant pages are unmapped; what lies in it otherwise is like any other claim from here on.
+// Its vacant pages are unmapped; what lies in it otherwise is like any other owned range from here
+// on.
 Outcome release_reserve(Environment& environment, Range pages);
 // True when all of it is vacant: what was in it can no longer be read by anybody.
 bool is_vacant(Environment& environment, Range pages);
@@ -60,7 +61,8 @@ bool is_vacant(Environment& environment, Range pages);
 // Detaches the views over a range, and changes nothing else.
 Outcome detach(Environment& environment, Range pages);
 
-// Grows a whole claim, in place or (if it may move) elsewhere. The views over it are detached.
+// Grows a whole owned range, in place or (if it may move) elsewhere. The views over it are
+// detached.
 Answer<uintptr_t> grow(Environment& environment, Range pages, size_t length, bool may_move);
 
 struct RemapRequest {
@@ -71,14 +73,15 @@ struct RemapRequest {
   int flags;
   uintptr_t to;
 };
-// mremap as the caller says it. `from` lies in one claim; a fixed target is held by named owners.
+// mremap as the caller says it. `from` lies in one owned range; a fixed target is orphaned by named
+// owners.
 Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
                         Args::Numbers owners);
 
 // check() for a call that may split a region (mlock, munlock).
 Outcome check_split(Environment& environment, Range pages);
 
-// ok when every page is held by this environment, whoever the owner.
+// ok when every page is orphaned by this environment, whoever the owner.
 Outcome check(Environment& environment, Range pages);
 
 // The same for a copy to or from `bytes`, and what kind of bytes and pages they are. kFault
@@ -99,6 +102,6 @@ Outcome check_copied(Range pages, bool out);
 Outcome check_flushed(Range pages);
 
 // The environment ends: everything it holds is unmapped, or retired where views were handed out.
-void leave(Environment& environment);
+void clean_up(Environment& environment);
 
 }  // namespace memmap::space

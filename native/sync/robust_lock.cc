@@ -9,7 +9,7 @@
 
 #include "sys/sync.h"
 
-namespace memmap::cells {
+namespace memmap::robust_lock {
 
 namespace {
 
@@ -17,7 +17,7 @@ namespace {
 constexpr size_t kMost = 2000;
 constexpr size_t kKernelLimit = 2048;
 
-// In the cell, from its word.
+// In the lock, from its word.
 constexpr uintptr_t kOwner = 8;
 constexpr uintptr_t kKind = 16;
 constexpr uintptr_t kList = 20;
@@ -38,9 +38,9 @@ struct Held {
   uintptr_t address;
   uintptr_t node;
   const Environment* own;
-  bool safe;  // touching it is no signal, whatever becomes of its file
+  bool cannot_fault;  // touching it is no signal, whatever becomes of its file
   // What was between it and the next of ours (or the head) when it was linked: mutexes of others.
-  std::vector<Entry> behind;
+  std::vector<Entry> foreign_between;
 };
 
 std::atomic<uint32_t> forks{0};
@@ -52,7 +52,7 @@ struct Thread {
   uint32_t number = 0;
   sys::RobustList list;
   std::vector<Held> held;
-  // While it ends: the views have gone, and with them whoever mended pages of a file cut short.
+  // While it ends: the views have gone, and with them whoever fixed up pages of a file cut short.
   bool careful = false;
 };
 thread_local Thread this_thread;
@@ -83,9 +83,9 @@ void write(uintptr_t at, uintptr_t value) {
   reinterpret_cast<volatile Slot*>(at)->value = value;
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
-// The same in a cell, which may lie in a file that was cut short.
-void write_in(bool safe, uintptr_t at, uintptr_t value) {
-  if (safe && !this_thread.careful) return write(at, value);
+// The same in a lock, which may lie in a file that was cut short.
+void write_in(bool cannot_fault, uintptr_t at, uintptr_t value) {
+  if (cannot_fault && !this_thread.careful) return write(at, value);
   poke(at, value);
 }
 
@@ -97,7 +97,7 @@ sys::Status prepare(Thread& thread) {
   thread.held.clear();
   const auto list = sys::robust_list();
   if (!list.ok()) return list.status();
-  // The node must lie where nothing else of a cell does.
+  // The node must lie where nothing else of a lock does.
   const auto node = static_cast<uintptr_t>(-list.value.to_word);
   if (node < kList + kPrevious || node + sizeof(uintptr_t) > kListEnd) {
     return {ENOTSUP, "get_robust_list"};
@@ -118,38 +118,39 @@ size_t find(const Thread& thread, uintptr_t address) {
   return thread.held.size();
 }
 
-void link(Thread& thread, Held cell) {
+void link(Thread& thread, Held lock) {
   const uintptr_t head = head_of(thread);
   const Entry first = *thread.list.head;
   const uintptr_t floor = thread.held.empty() ? head : thread.held.back().node;
-  for (Entry entry = first; node_of(entry) != floor && cell.behind.size() < kKernelLimit;) {
-    cell.behind.push_back(entry);
+  for (Entry entry = first;
+       node_of(entry) != floor && lock.foreign_between.size() < kKernelLimit;) {
+    lock.foreign_between.push_back(entry);
     if (!peek(node_of(entry), &entry)) break;
   }
-  write(cell.node - kPrevious, head);
-  write(cell.node, first);
+  write(lock.node - kPrevious, head);
+  write(lock.node, first);
   if (node_of(first) != head) {
-    const bool safe = cell.behind.empty() && thread.held.back().safe;
-    write_in(safe, node_of(first) - kPrevious, cell.node);
+    const bool cannot_fault = lock.foreign_between.empty() && thread.held.back().cannot_fault;
+    write_in(cannot_fault, node_of(first) - kPrevious, lock.node);
   }
-  *thread.list.head = cell.node;
+  *thread.list.head = lock.node;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  thread.held.push_back(std::move(cell));
+  thread.held.push_back(std::move(lock));
 }
 
 // What follows held[i] in the list. A mutex of others that is still there points back at it.
 Entry after(const Thread& thread, size_t i) {
-  const Held& cell = thread.held[i];
-  for (const Entry entry : cell.behind) {
+  const Held& lock = thread.held[i];
+  for (const Entry entry : lock.foreign_between) {
     uintptr_t back = 0;
-    if (peek(node_of(entry) - kPrevious, &back) && back == cell.node) return entry;
+    if (peek(node_of(entry) - kPrevious, &back) && back == lock.node) return entry;
   }
   return i == 0 ? head_of(thread) : thread.held[i - 1].node;
 }
 
 struct Before {
   uintptr_t node;
-  bool safe;
+  bool cannot_fault;
 };
 
 // What held[i] follows in the list: the head, one of ours, or a mutex of others.
@@ -157,11 +158,11 @@ Before before(const Thread& thread, size_t i) {
   const uintptr_t node = thread.held[i].node;
   const bool newest = i + 1 == thread.held.size();
   if (!newest) {
-    for (const Entry entry : thread.held[i + 1].behind) {
+    for (const Entry entry : thread.held[i + 1].foreign_between) {
       uintptr_t next = 0;
       if (peek(node_of(entry), &next) && node_of(next) == node) return {node_of(entry), false};
     }
-    return {thread.held[i + 1].node, thread.held[i + 1].safe};
+    return {thread.held[i + 1].node, thread.held[i + 1].cannot_fault};
   }
   Entry entry = *thread.list.head;
   if (node_of(entry) == node) return {head_of(thread), true};
@@ -182,21 +183,23 @@ void unlink(Thread& thread, size_t i) {
   if (previous.node == head_of(thread)) {
     write(previous.node, next);
   } else {
-    write_in(previous.safe, previous.node, next);
+    write_in(previous.cannot_fault, previous.node, next);
   }
   if (node_of(next) != head_of(thread)) {
-    const bool safe = i > 0 && next == thread.held[i - 1].node && thread.held[i - 1].safe;
-    write_in(safe, node_of(next) - kPrevious, previous.node);
+    const bool cannot_fault =
+        i > 0 && next == thread.held[i - 1].node && thread.held[i - 1].cannot_fault;
+    write_in(cannot_fault, node_of(next) - kPrevious, previous.node);
   }
-  const Held& cell = thread.held[i];
+  const Held& lock = thread.held[i];
   if (i + 1 < thread.held.size()) {
-    std::vector<Entry>& behind = thread.held[i + 1].behind;
-    behind.insert(behind.end(), cell.behind.begin(), cell.behind.end());
+    std::vector<Entry>& foreign_between = thread.held[i + 1].foreign_between;
+    foreign_between.insert(foreign_between.end(), lock.foreign_between.begin(),
+                           lock.foreign_between.end());
   }
   thread.held.erase(thread.held.begin() + static_cast<ptrdiff_t>(i));
 }
 
-// Whether a cell that names this thread is one that it holds, maybe at another address. The number
+// Whether a lock that names this thread is one that it holds, maybe at another address. The number
 // can be that of another PID namespace's thread, or be left in the copy of a file.
 bool holds(const Thread& thread, uintptr_t address) {
   struct __attribute__((packed)) Links {
@@ -206,70 +209,70 @@ bool holds(const Thread& thread, uintptr_t address) {
   };
   const uintptr_t mask = sys::page_size() - 1;
   const uintptr_t node = address - static_cast<uintptr_t>(thread.list.to_word);
-  return std::any_of(thread.held.begin(), thread.held.end(), [&](const Held& cell) {
-    if (cell.address == address) return true;
+  return std::any_of(thread.held.begin(), thread.held.end(), [&](const Held& lock) {
+    if (lock.address == address) return true;
     Links there{};
     Links here{};
-    return ((cell.address ^ address) & mask) == 0 && peek(node - kPrevious, &there) &&
-           peek(cell.node - kPrevious, &here) && there == here;
+    return ((lock.address ^ address) & mask) == 0 && peek(node - kPrevious, &there) &&
+           peek(lock.node - kPrevious, &here) && there == here;
   });
 }
 
-// What is left of leaving a cell that is out of the list. `old`: its word, with our number.
-Left let_go(const Thread& thread, uintptr_t address, uint32_t old, bool died) {
+// What is left of leaving a lock that is out of the list. `old`: its word, with our number.
+UnlockResult store_unlocked(const Thread& thread, uintptr_t address, uint32_t old, bool died) {
   if (thread.careful) {
     poke(address + kOwner, uint32_t{0});
     // Nobody else changes the word now, but for saying that he waits.
-    old = kWaits;
-    poke(address, kDied | kWaits);
+    old = kFutexWaiters;
+    poke(address, kFutexOwnerDied | kFutexWaiters);
   } else {
     std::atomic<uint32_t>& word = word_at(address);
     word_at(address + kOwner).store(0);
     do {
-      if ((old & kNumber) != thread.number) return Left::kCorrupt;
-    } while (!word.compare_exchange_weak(old, died ? (old & kWaits) | kDied : 0));
+      if ((old & kFutexTidMask) != thread.number) return UnlockResult::kCorrupt;
+    } while (!word.compare_exchange_weak(old, died ? (old & kFutexWaiters) | kFutexOwnerDied : 0));
   }
-  if ((old & kWaits) == 0) return Left::kLeft;
+  if ((old & kFutexWaiters) == 0) return UnlockResult::kUnlocked;
   const auto woken = sys::futex_wake(reinterpret_cast<uint32_t*>(address), 1);
-  return woken.value > 0 ? Left::kWoke : Left::kLeft;
+  return woken.value > 0 ? UnlockResult::kWoke : UnlockResult::kUnlocked;
 }
 
 }  // namespace
 
-sys::Result<Taken> take(Environment& own, uintptr_t address, Ways ways) {
+sys::Result<LockResult> try_lock(Environment& own, uintptr_t address, LockOptions options) {
   Thread& thread = this_thread;
   const sys::Status ready = prepare(thread);
-  if (!ready.ok()) return {Taken::kHeld, ready.error, ready.syscall};
-  if (thread.held.size() >= kMost) return {Taken::kNoRoom};
+  if (!ready.ok()) return {LockResult::kHeld, ready.error, ready.syscall};
+  if (thread.held.size() >= kMost) return {LockResult::kTooMany};
   std::atomic<uint32_t>& word = word_at(address);
   const auto node = address - static_cast<uintptr_t>(thread.list.to_word);
   const auto pending = reinterpret_cast<uintptr_t>(thread.list.pending);
   uint32_t old = word.load();
-  if ((old & kNumber) != 0) {
-    const bool is_own = (old & kNumber) == thread.number && holds(thread, address);
-    return {is_own ? Taken::kOwn : Taken::kHeld};
+  if ((old & kFutexTidMask) != 0) {
+    const bool is_own = (old & kFutexTidMask) == thread.number && holds(thread, address);
+    return {is_own ? LockResult::kRelock : LockResult::kHeld};
   }
   // From here on, whatever the word says: if it is us, the kernel finds it.
   write(pending, node);
-  const uint32_t waits = ways.crowded ? kWaits : 0;
-  while (!word.compare_exchange_weak(old, thread.number | (old & kWaits) | waits)) {
-    if ((old & kNumber) == 0) continue;
+  const uint32_t waits = options.contended ? kFutexWaiters : 0;
+  while (!word.compare_exchange_weak(old, thread.number | (old & kFutexWaiters) | waits)) {
+    if ((old & kFutexTidMask) == 0) continue;
     write(pending, 0);
-    return {Taken::kHeld};
+    return {LockResult::kHeld};
   }
-  link(thread, {address, node, &own, ways.safe, {}});
+  link(thread, {address, node, &own, options.cannot_fault, {}});
   write(pending, 0);
   const bool lost = word_at(address + kOwner).exchange(thread.number) == kUnrecoverable;
   if (word_at(address + kKind).load() == 0) word_at(address + kKind).store(kRobustShared);
   word_at(address + kGeneration).fetch_add(1);
-  return {(old & kDied) != 0 || lost ? Taken::kInherited : Taken::kTaken};
+  return {(old & kFutexOwnerDied) != 0 || lost ? LockResult::kOwnerDied : LockResult::kLocked};
 }
 
-Left leave(uintptr_t address, bool died) {
+UnlockResult unlock(uintptr_t address, bool died) {
   Thread& thread = this_thread;
   const size_t i = find(thread, address);
   if (i == thread.held.size() || !prepare(thread).ok() || i >= thread.held.size()) {
-    return Left::kNotHeld;
+    return UnlockResult::kNotHeld;
   }
   const uintptr_t node = thread.held[i].node;
   const auto pending = reinterpret_cast<uintptr_t>(thread.list.pending);
@@ -281,18 +284,18 @@ Left leave(uintptr_t address, bool died) {
     old = word_at(address).load();
   }
   unlink(thread, i);
-  Left left = Left::kCorrupt;
-  if ((old & kNumber) == thread.number) {
-    const bool safe = !thread.careful;
-    write_in(safe, node, 0);
-    write_in(safe, node - kPrevious, 0);
-    left = let_go(thread, address, old, died);
+  UnlockResult left = UnlockResult::kCorrupt;
+  if ((old & kFutexTidMask) == thread.number) {
+    const bool cannot_fault = !thread.careful;
+    write_in(cannot_fault, node, 0);
+    write_in(cannot_fault, node - kPrevious, 0);
+    left = store_unlocked(thread, address, old, died);
   }
   write(pending, 0);
   return left;
 }
 
-// The cell is not pending meanwhile: the kernel compares thread numbers only, and the holder may
+// The lock is not pending meanwhile: the kernel compares thread numbers only, and the holder may
 // have the same number in another PID namespace. A wake-up that is lost with a killed waiter is
 // made up for when the next waiter's slice ends.
 sys::Status sleep(uintptr_t address, uint32_t value, uint64_t nanoseconds) {
@@ -302,7 +305,7 @@ sys::Status sleep(uintptr_t address, uint32_t value, uint64_t nanoseconds) {
 bool any_in(Range pages) {
   const auto& held = this_thread.held;
   return std::any_of(held.begin(), held.end(),
-                     [&](const Held& cell) { return pages.contains(cell.address); });
+                     [&](const Held& lock) { return pages.contains(lock.address); });
 }
 
 namespace {
@@ -312,7 +315,7 @@ void abandon_where(Condition condition) {
   auto& held = this_thread.held;
   this_thread.careful = true;
   for (size_t i = held.size(); i > 0; --i) {
-    if (condition(held[i - 1])) static_cast<void>(leave(held[i - 1].address, true));
+    if (condition(held[i - 1])) static_cast<void>(unlock(held[i - 1].address, true));
   }
   this_thread.careful = false;
 }
@@ -320,11 +323,11 @@ void abandon_where(Condition condition) {
 }  // namespace
 
 void abandon(Range pages) {
-  abandon_where([&](const Held& cell) { return pages.contains(cell.address); });
+  abandon_where([&](const Held& lock) { return pages.contains(lock.address); });
 }
 
 void abandon(const Environment& own) {
-  abandon_where([&](const Held& cell) { return cell.own == &own; });
+  abandon_where([&](const Held& lock) { return lock.own == &own; });
 }
 
-}  // namespace memmap::cells
+}  // namespace memmap::robust_lock

@@ -7,7 +7,7 @@
 
 #include "sys/sys.h"
 
-namespace memmap::sys::in_signal {
+namespace memmap::sys::signal_safe {
 
 // Outside of a handler, once, before the first of the rest: opens and asks what they need.
 void prepare();
@@ -15,24 +15,24 @@ void prepare();
 void forget_parent();
 
 // What the processor was doing when it faulted.
-struct Attempt {
+struct FaultAccess {
   uintptr_t address;
   uintptr_t instruction;
   bool known;  // whether the next is
   bool write;
 };
-Attempt attempt_of(const siginfo_t* info, const void* context);
+FaultAccess access_of(const siginfo_t* info, const void* context);
 
 [[nodiscard]] int thread_id();
 [[nodiscard]] uint64_t unix_ms();
 // Lets whoever is in the way go on.
-void rest();
+void yield();
 
 // Fresh pages anywhere, private and writable, or PROT_NONE and nothing but a reservation. 0: none.
 uintptr_t map_pages(size_t length);
 uintptr_t reserve(size_t length);
 // Private zero pages over owned ones, atomically.
-bool put_zeros(Range pages, int protection);
+bool map_zeros(Range pages, int protection);
 bool protect(Range pages, int protection);
 bool unmap(Range pages);
 // Makes guard pages (MADV_GUARD_INSTALL) ordinary pages again.
@@ -44,37 +44,38 @@ uintptr_t duplicate(uintptr_t page, size_t length);
 // What is duplicated of locked pages is locked as well, and counts against the limit: not any more.
 void unlock(Range pages);
 // Moves the file's own pages to `to`; what stays behind is the same, and empty (MREMAP_DONTUNMAP).
-bool evict(Range pages, uintptr_t to);
+bool move_keep(Range pages, uintptr_t to);
 // Copies out of pages that may be bad. False: not all of it.
 bool copy(void* to, const void* from, size_t length);
 // Faults pages in. 0, or errno; ENOSYS where the kernel cannot be asked.
 int populate(Range pages, bool write);
 
 // What the kernel's list says of the region that holds an address, and of the file behind it.
-struct Behind {
+struct RegionInfo {
   Region region;
   size_t page;  // 0: not known
 };
 // `path`: of the file as it is called now, or ""; null where it is not wanted. False: nothing is
 // mapped there. Needs little stack: threads of others have a few KiB for their signals.
-bool look(uintptr_t address, Behind* found, char* path, size_t path_size);
+bool query_region(uintptr_t address, RegionInfo* found, char* path, size_t path_size);
 
 // The file that has this name at this moment. Names that end in " (deleted)" are no names.
-struct Named {
+struct FileId {
   bool found;
   uint64_t device;
   uint64_t inode;
   uint64_t size;
 };
-Named named(const char* path);
+FileId identify_file(const char* path);
 // Whether a byte of that file can be read by read(2), which needs no page of memory for a hole.
 enum class Reading { kUnknown, kGood, kBad };
-Reading read_at(const char* path, const Named& file, uint64_t offset);
+Reading read_at(const char* path, const FileId& file, uint64_t offset);
 // True when the file system that holds `path` has room for a few more pages.
 bool has_space(const char* path);
 
-// A bell that a handler may ring. Nobody misses a ring: wait() answers at once when there was one.
-void ring();
-void wait_for_ring();
+// A doorbell that a handler may ring. Nobody misses a ring: wait() answers at once when there was
+// one.
+void ring_doorbell();
+void wait_for_doorbell();
 
-}  // namespace memmap::sys::in_signal
+}  // namespace memmap::sys::signal_safe

@@ -1,5 +1,5 @@
-// What no claim holds any more: views whose ArrayBuffer is detached or gone, and retired pages that
-// wait for their time. Private to buffers.cc and retire.cc; guarded by the lock of Claims.
+// What no owned range holds any more: views whose ArrayBuffer is detached or gone, and retired
+// pages that wait for their time. Private to views/; guarded by the lock of OwnedRanges.
 #pragma once
 
 #include <cstdint>
@@ -7,29 +7,29 @@
 
 #include "views/view_index.h"
 
-namespace memmap::buffers {
+namespace memmap::views {
 
 struct Quarantined {
   Range pages;
   uint64_t since;
-  uint64_t turn;  // of the claims that are it
+  uint64_t ticket;  // of the owned ranges that are it
 };
 
-// Never destroyed, like Claims.
-struct Limbo {
-  ViewList held;
-  ViewList lingering;
-  // Views of a reserve, over any number of claims: in no claim's list.
-  ViewList spans;
-  std::deque<Quarantined> quarantine;
+// Never destroyed, like OwnedRanges.
+struct QuarantineLists {
+  ViewIndex orphaned;
+  ViewIndex detached_views;
+  // Views of a reserve, over any number of owned ranges: in no owned range's list.
+  ViewIndex reserve_views;
+  std::deque<Quarantined> queue;
   size_t quarantined_bytes = 0;
   // Grows where the kernel has no room to let ranges go, so that not every retirement tries again.
   size_t most_ranges = 16'384;
 };
-Limbo& limbo();
+QuarantineLists& quarantine_lists();
 
-// Nobody can be reading the claim any more, but for native code that is late: it waits for its
-// time.
-void quarantine(Claim& claim);
+// Nobody can be reading the owned range any more, but for native code that is late: it waits for
+// its time.
+void quarantine(OwnedRange& owned_range);
 
-}  // namespace memmap::buffers
+}  // namespace memmap::views

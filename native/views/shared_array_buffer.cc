@@ -2,7 +2,7 @@
 
 #include "faults/guard_policy.h"
 
-namespace memmap::buffers {
+namespace memmap::views {
 
 namespace {
 
@@ -19,26 +19,26 @@ Create create_call() {
 
 // On whichever thread was the last to have it, which may have no environment of ours.
 void finalize(void* /*data*/, void* hint) {
-  Claims& claims = Claims::process();
-  const auto lock = claims.lock();
-  let_go(claims, static_cast<View*>(hint));
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  delete_orphan(owned_ranges, static_cast<View*>(hint));
 }
 
 }  // namespace
 
 napi_value make_shared(Environment& own, Range bytes, Outcome* outcome) {
   const Create create = create_call();
-  Claims& claims = Claims::process();
+  OwnedRanges& owned_ranges = OwnedRanges::process();
   View* view = nullptr;
   {
-    const auto lock = claims.lock();
-    if (create == nullptr && claims.of(&own, bytes) != nullptr) {
+    const auto lock = owned_ranges.lock();
+    if (create == nullptr && owned_ranges.of(&own, bytes) != nullptr) {
       *outcome = {Refusal::kNoShared, bytes.begin};
       return nullptr;
     }
-    *outcome = guarding::open_view(claims, own, bytes);
+    *outcome = guard_policy::open_view(owned_ranges, own, bytes);
     if (!outcome->ok()) return nullptr;
-    view = hold_new(own, bytes);
+    view = new_orphan(own, bytes);
   }
   napi_value buffer = nullptr;
   if (create(own.env, bytes.data(), bytes.size(), finalize, view, &buffer) == napi_ok) {
@@ -48,10 +48,10 @@ napi_value make_shared(Environment& own, Range bytes, Outcome* outcome) {
   bool pending = false;
   napi_is_exception_pending(own.env, &pending);
   if (pending) napi_get_and_clear_last_exception(own.env, &ignored);
-  const auto lock = claims.lock();
-  let_go(claims, view);
+  const auto lock = owned_ranges.lock();
+  delete_orphan(owned_ranges, view);
   *outcome = {Refusal::kNoExternal, bytes.begin};
   return nullptr;
 }
 
-}  // namespace memmap::buffers
+}  // namespace memmap::views

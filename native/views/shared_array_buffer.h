@@ -1,12 +1,12 @@
-// SharedArrayBuffers over claimed ranges. Nobody can detach one: its pages stay readable until the
+// SharedArrayBuffers over owned ranges. Nobody can detach one: its pages stay readable until the
 // last thread that has it lets it go.
 #pragma once
 
 #include "views/array_buffer.h"
 
-namespace memmap::buffers {
+namespace memmap::views {
 
-// Over bytes of a claim of `environment`. kNoShared where this Node has no such call.
+// Over bytes of an owned range of `environment`. kNoShared where this Node has no such call.
 napi_value make_shared(Environment& own, Range bytes, Outcome* outcome);
 
-}  // namespace memmap::buffers
+}  // namespace memmap::views

@@ -9,11 +9,11 @@
 
 #include "views/array_buffer.h"
 
-namespace memmap::buffers {
+namespace memmap::views {
 
 // Views by address. Several may overlap, so a search starts a longest view's length early; one list
 // for each power of two, so that one large view does not make the search among small ones long.
-class ViewList {
+class ViewIndex {
  public:
   void insert(View* view) {
     lists_[order(view)].emplace(view->bytes.begin, view);
@@ -67,4 +67,4 @@ class ViewList {
   uint64_t used_ = 0;
 };
 
-}  // namespace memmap::buffers
+}  // namespace memmap::views

@@ -9,7 +9,7 @@
 #include "views/array_buffer.h"
 #include "views/shared_array_buffer.h"
 
-namespace memmap::calls {
+namespace memmap::exports {
 
 namespace {
 
@@ -176,9 +176,9 @@ void add_data_to(Napi::Object exports, Environment* own) {
   add<copy_out_async>(exports, "copyOutAsync", own);
   add<copy_in>(exports, "copyIn", own);
   add<copy_in_async>(exports, "copyInAsync", own);
-  add<view<buffers::make>>(exports, "view", own);
-  add<view<buffers::make_span>>(exports, "span", own);
-  add<view<buffers::make_shared>>(exports, "sharedView", own);
+  add<view<views::make>>(exports, "view", own);
+  add<view<views::make_reserve_view>>(exports, "reserveView", own);
+  add<view<views::make_shared>>(exports, "sharedView", own);
   add<file_status>(exports, "fileStatus", own);
   add<allocate_file_now>(exports, "allocateFile", own);
   add<allocate_file_async>(exports, "allocateFileAsync", own);
@@ -186,4 +186,4 @@ void add_data_to(Napi::Object exports, Environment* own) {
   add<load_file_async>(exports, "loadFileAsync", own);
 }
 
-}  // namespace memmap::calls
+}  // namespace memmap::exports

@@ -9,7 +9,7 @@
 #include "addon/work.h"
 #include "space/space.h"
 
-namespace memmap::calls {
+namespace memmap::exports {
 
 namespace {
 
@@ -144,4 +144,4 @@ void add_digests_to(Napi::Object exports, Environment* own) {
   add<finish_digest>(exports, "finishDigest", own);
 }
 
-}  // namespace memmap::calls
+}  // namespace memmap::exports

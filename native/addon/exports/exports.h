@@ -6,7 +6,7 @@
 
 #include "addon/environment.h"
 
-namespace memmap::calls {
+namespace memmap::exports {
 
 // Adds every export. `environment` outlives them.
 void add_to(Napi::Object exports, Environment* environment);
@@ -17,4 +17,4 @@ void add_shm_to(Napi::Object exports, Environment* own);
 void add_survey_to(Napi::Object exports, Environment* own);
 void add_sync_to(Napi::Object exports, Environment* own);
 
-}  // namespace memmap::calls
+}  // namespace memmap::exports

@@ -10,15 +10,16 @@
 #include "space/ownership.h"
 #include "space/space.h"
 
-namespace memmap::calls {
+namespace memmap::exports {
 
 namespace {
 
-// enroll() -> the first owner id of a registry; it has 2^32 of them
-napi_value enroll(Args& args) {
+// allocateOwnerIds() -> the first owner id of a registry; it has 2^32 of them
+napi_value allocate_owner_ids(Args& args) {
   Environment& own = args.environment();
-  own.inboxes.push_back(nullptr);
-  return args.number(static_cast<double>(own.inboxes.size() - 1) * Environment::kOwnersPerRegistry);
+  own.notifiers.push_back(nullptr);
+  return args.number(static_cast<double>(own.notifiers.size() - 1) *
+                     Environment::kOwnersPerRegistry);
 }
 
 // startGuard(owner, deliver): installs the handler; deliver() is called on this loop after a fault
@@ -27,23 +28,24 @@ napi_value start_guard(Args& args) {
   const double owner = args.id(0);
   if (!args.ok()) return args.failure();
   const auto registry = static_cast<size_t>(owner / Environment::kOwnersPerRegistry);
-  if (registry >= own.inboxes.size()) return to_failure(args.env(), {Refusal::kArgument, 0});
+  if (registry >= own.notifiers.size()) return to_failure(args.env(), {Refusal::kArgument, 0});
   if (!args.value(1).IsFunction()) return to_failure(args.env(), {Refusal::kArgument, 1});
   {
-    const auto lock = Claims::process().lock();
-    fault_guard::install();
+    const auto lock = OwnedRanges::process().lock();
+    signal_handler::install();
   }
-  Inbox*& mine = own.inboxes[registry];
-  if (mine == nullptr) mine = inbox::make(args.env(), args.value(1));
+  Notifier*& mine = own.notifiers[registry];
+  if (mine == nullptr) mine = notifier::make(args.env(), args.value(1));
   return nullptr;
 }
 
-// posted() -> a Uint32Array over the count of faults in this process; undefined where none may be
+// faultCount() -> a Uint32Array over the count of faults in this process; undefined where none may
+// be
 napi_value posted(Args& args) {
   napi_value buffer = nullptr;
   napi_value array = nullptr;
   const napi_status made = napi_create_external_arraybuffer(
-      args.env(), &inbox::posted(), sizeof(uint32_t), nullptr, nullptr, &buffer);
+      args.env(), &notifier::posted(), sizeof(uint32_t), nullptr, nullptr, &buffer);
   if (made != napi_ok ||
       napi_create_typedarray(args.env(), napi_uint32_array, 1, buffer, 0, &array) != napi_ok) {
     return nullptr;
@@ -54,17 +56,17 @@ napi_value posted(Args& args) {
 // takeFaults(owner) -> undefined, or rows of [address, kind, signal, thread, offset, length, count,
 // unix ms], each once
 struct Taking {
-  const Inbox* inbox;
+  const Notifier* notifier;
   std::vector<double> rows;
 };
-void take_from(void* context, Watch& watch) {
+void take_from(void* context, GuardedRange& guard) {
   auto& taking = *static_cast<Taking*>(context);
-  Damage* damage = watch.damage.load();
-  if (damage == nullptr || watch.inbox.load() != taking.inbox) return;
-  watches::Closed closed;
-  closed.add(&watch);
-  for (uint32_t i = 0; i < damage->entry_count.load(); ++i) {
-    const FaultEntry& entry = damage->entries[i];
+  FaultState* fault_state = guard.fault_state.load();
+  if (fault_state == nullptr || guard.notifier.load() != taking.notifier) return;
+  guarded_ranges::ScopedRangeLock range_lock;
+  range_lock.add(&guard);
+  for (uint32_t i = 0; i < fault_state->entry_count.load(); ++i) {
+    const FaultEntry& entry = fault_state->entries[i];
     for (const double value :
          {static_cast<double>(entry.address), static_cast<double>(entry.kind),
           static_cast<double>(entry.signal), static_cast<double>(entry.thread),
@@ -73,34 +75,34 @@ void take_from(void* context, Watch& watch) {
       taking.rows.push_back(value);
     }
   }
-  damage->entry_count = 0;
-  repair::tidy(watch);
+  fault_state->entry_count = 0;
+  repair::tidy(guard);
 }
 napi_value take_faults(Args& args) {
   const double owner = args.id(0);
   if (!args.ok()) return args.failure();
-  Inbox* own = args.environment().inbox_of(owner);
-  if (own == nullptr || !inbox::take(*own)) return nullptr;
+  Notifier* own = args.environment().notifier_of(owner);
+  if (own == nullptr || !notifier::take(*own)) return nullptr;
   Taking taking{own, {}};
   {
-    const auto lock = Claims::process().lock();
-    watches::each(take_from, &taking);
+    const auto lock = OwnedRanges::process().lock();
+    guarded_ranges::each(take_from, &taking);
     // A process at its limit would give its last regions for them.
     constexpr size_t kRegions = 256;
-    if (room::for_more(Claims::process().count(), kRegions)) spares::prepare();
+    if (map_count_budget::allows(OwnedRanges::process().count(), kRegions)) vma_reserve::prepare();
   }
   return args.numbers(taking.rows);
 }
 
-// The claims of this environment in a range, one after the other.
+// The owned ranges of this environment in a range, one after the other.
 template <typename Visit>
 void each_own(Args& args, Range pages, Visit visit) {
-  Claims& claims = Claims::process();
-  for (Claim* claim = claims.first_in(pages); claim != nullptr;) {
-    const uintptr_t end = claim->pages.end;
-    if (claim->environment == &args.environment()) visit(*claim);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  for (OwnedRange* owned_range = owned_ranges.first_in(pages); owned_range != nullptr;) {
+    const uintptr_t end = owned_range->pages.end;
+    if (owned_range->environment == &args.environment()) visit(*owned_range);
     if (end >= pages.end) return;
-    claim = claims.first_in({end, pages.end});
+    owned_range = owned_ranges.first_in({end, pages.end});
   }
 }
 
@@ -111,12 +113,12 @@ napi_value discard_strays(Args& args) {
   if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
   Outcome outcome;
   {
-    Claims& claims = Claims::process();
-    const auto lock = claims.lock();
-    outcome = books::verify(claims, args.environment(), span.pages, nullptr);
+    OwnedRanges& owned_ranges = OwnedRanges::process();
+    const auto lock = owned_ranges.lock();
+    outcome = ownership::verify(owned_ranges, args.environment(), span.pages, nullptr);
     if (outcome.ok())
-      each_own(args, span.pages, [&](Claim& claim) {
-        if (outcome.ok()) outcome = repair::discard_strays(claim);
+      each_own(args, span.pages, [&](OwnedRange& owned_range) {
+        if (outcome.ok()) outcome = repair::discard_strays(owned_range);
       });
   }
   return to_failure(args.env(), outcome);
@@ -135,7 +137,8 @@ napi_value restore_async(Args& args) {
                     [=] { return Done{repair::restore(environment, pages)}; });
 }
 
-// opened(address, length) -> rows of [begin, end, late]: inaccessible pages that native code met
+// openedLate(address, length) -> rows of [begin, end, late]: inaccessible pages that native code
+// met
 napi_value opened(Args& args) {
   const Span span = pages_of(args, 0);
   if (!args.ok()) return args.failure();
@@ -144,15 +147,15 @@ napi_value opened(Args& args) {
   if (!owned.ok()) return to_failure(args.env(), owned);
   std::vector<double> rows;
   {
-    Claims& claims = Claims::process();
-    const auto lock = claims.lock();
-    each_own(args, span.pages, [&](Claim& claim) {
-      if (claim.watch == nullptr) return;
-      const Range pages = claim.watch->opened().intersect(claim.pages);
+    OwnedRanges& owned_ranges = OwnedRanges::process();
+    const auto lock = owned_ranges.lock();
+    each_own(args, span.pages, [&](OwnedRange& owned_range) {
+      if (owned_range.guard == nullptr) return;
+      const Range pages = owned_range.guard->opened().intersect(owned_range.pages);
       if (pages.empty()) return;
       rows.push_back(static_cast<double>(pages.begin));
       rows.push_back(static_cast<double>(pages.end));
-      rows.push_back(claim.watch->late.load() ? 1 : 0);
+      rows.push_back(owned_range.guard->late.load() ? 1 : 0);
     });
   }
   return args.numbers(rows);
@@ -167,14 +170,15 @@ napi_value damaged(Args& args) {
   if (!owned.ok()) return to_failure(args.env(), owned);
   std::vector<double> rows;
   {
-    const auto lock = Claims::process().lock();
-    each_own(args, span.pages, [&](Claim& claim) {
-      Damage* damage = claim.watch == nullptr ? nullptr : claim.watch->damage.load();
-      if (damage == nullptr) return;
-      for (Range rest = claim.pages.intersect(span.pages); !rest.empty();) {
-        const Range run = damage->next_run(rest, rest.size());
+    const auto lock = OwnedRanges::process().lock();
+    each_own(args, span.pages, [&](OwnedRange& owned_range) {
+      FaultState* fault_state =
+          owned_range.guard == nullptr ? nullptr : owned_range.guard->fault_state.load();
+      if (fault_state == nullptr) return;
+      for (Range rest = owned_range.pages.intersect(span.pages); !rest.empty();) {
+        const Range run = fault_state->next_run(rest, rest.size());
         if (run.empty()) return;
-        const PageState state = damage->state_of(run.begin);
+        const PageState state = fault_state->state_of(run.begin);
         rows.insert(rows.end(), {static_cast<double>(run.begin), static_cast<double>(run.end),
                                  static_cast<double>(state.kind()), state.stray() ? 1.0 : 0.0});
         rest.begin = run.end;
@@ -185,15 +189,15 @@ napi_value damaged(Args& args) {
 }
 
 // guardStatus() -> [installed once, kernel calls ours for SIGBUS, for SIGSEGV, then the first
-// address of each claim of this environment that has a watch]
+// address of each owned range of this environment that has a guarded range]
 napi_value guard_status(Args& args) {
-  const auto found = fault_guard::installed();
+  const auto found = signal_handler::installed();
   std::vector<double> row{found.ever ? 1.0 : 0.0, found.bus ? 1.0 : 0.0,
                           found.segmentation ? 1.0 : 0.0};
   {
-    const auto lock = Claims::process().lock();
-    each_own(args, {0, std::numeric_limits<uintptr_t>::max()}, [&](Claim& claim) {
-      if (claim.watch != nullptr) row.push_back(static_cast<double>(claim.pages.begin));
+    const auto lock = OwnedRanges::process().lock();
+    each_own(args, {0, std::numeric_limits<uintptr_t>::max()}, [&](OwnedRange& owned_range) {
+      if (owned_range.guard != nullptr) row.push_back(static_cast<double>(owned_range.pages.begin));
     });
   }
   return args.numbers(row);
@@ -202,15 +206,15 @@ napi_value guard_status(Args& args) {
 }  // namespace
 
 void add_guard_to(Napi::Object exports, Environment* own) {
-  add<enroll>(exports, "enroll", own);
+  add<allocate_owner_ids>(exports, "allocateOwnerIds", own);
   add<start_guard>(exports, "startGuard", own);
-  add<posted>(exports, "posted", own);
+  add<posted>(exports, "faultCount", own);
   add<take_faults>(exports, "takeFaults", own);
   add<discard_strays>(exports, "discardStrays", own);
   add<restore_async>(exports, "restoreAsync", own);
   add<damaged>(exports, "damaged", own);
-  add<opened>(exports, "opened", own);
+  add<opened>(exports, "openedLate", own);
   add<guard_status>(exports, "guardStatus", own);
 }
 
-}  // namespace memmap::calls
+}  // namespace memmap::exports

@@ -9,7 +9,7 @@
 #include "claims/claims.h"
 #include "sys/survey.h"
 
-namespace memmap::calls {
+namespace memmap::exports {
 
 namespace {
 
@@ -22,20 +22,22 @@ struct Held {
   double owner;  // -1: not this environment's
 };
 
-Held to_held(const Claim& claim, const Environment& own) {
-  const bool gone = claim.state == State::kRetired || claim.state == State::kQuarantined;
-  const Holder holder = claim.vacant ? Holder::kReservation
-                        : gone       ? Holder::kRetired
-                                     : Holder::kMapping;
-  return {claim.pages, holder, claim.environment == &own ? claim.owner : -1};
+Held to_held(const OwnedRange& owned_range, const Environment& own) {
+  const bool gone =
+      owned_range.state == State::kRetired || owned_range.state == State::kQuarantined;
+  const Holder holder = owned_range.vacant ? Holder::kReservation
+                        : gone             ? Holder::kRetired
+                                           : Holder::kMapping;
+  return {owned_range.pages, holder, owned_range.environment == &own ? owned_range.owner : -1};
 }
 
 std::vector<Held> held_now(const Environment& own) {
   std::vector<Held> list;
-  Claims& claims = Claims::process();
-  const auto lock_now = claims.lock();
-  list.reserve(claims.count());
-  claims.each([&](const Claim& claim) { list.push_back(to_held(claim, own)); });
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock_now = owned_ranges.lock();
+  list.reserve(owned_ranges.count());
+  owned_ranges.each(
+      [&](const OwnedRange& owned_range) { list.push_back(to_held(owned_range, own)); });
   return list;
 }
 
@@ -138,7 +140,7 @@ bool add_row(void* context, const sys::NamedRegion& region) {
   return true;
 }
 
-// survey(pid) -> { rows, names }
+// regionTable(pid) -> { rows, names }
 napi_value survey(Args& args) {
   const pid_t pid = args.pid(0);
   if (!args.ok()) return args.failure();
@@ -149,16 +151,18 @@ napi_value survey(Args& args) {
 
 // The part of a region that holds `address`, and who holds that.
 Held part_at(uintptr_t address, Range region, const Environment& own) {
-  Claims& claims = Claims::process();
-  const auto lock_now = claims.lock();
-  if (const Claim* claim = claims.at(address)) {
-    Held held = to_held(*claim, own);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock_now = owned_ranges.lock();
+  if (const OwnedRange* owned_range = owned_ranges.at(address)) {
+    Held held = to_held(*owned_range, own);
     held.pages = held.pages.intersect(region);
     return held;
   }
   Range gap = region;
-  if (const Claim* below = claims.below(address)) gap.begin = std::max(gap.begin, below->pages.end);
-  if (const Claim* above = claims.first_in({address, region.end})) gap.end = above->pages.begin;
+  if (const OwnedRange* below = owned_ranges.below(address))
+    gap.begin = std::max(gap.begin, below->pages.end);
+  if (const OwnedRange* above = owned_ranges.first_in({address, region.end}))
+    gap.end = above->pages.begin;
   return {gap, Holder::kNone, -1};
 }
 
@@ -270,7 +274,7 @@ napi_value limits(Args& args) {
 }  // namespace
 
 void add_survey_to(Napi::Object exports, Environment* own) {
-  add<survey>(exports, "survey", own);
+  add<survey>(exports, "regionTable", own);
   add<locate>(exports, "locate", own);
   add<usage>(exports, "usage", own);
   add<page_usage>(exports, "pageUsage", own);
@@ -279,4 +283,4 @@ void add_survey_to(Napi::Object exports, Environment* own) {
   add<limits>(exports, "limits", own);
 }
 
-}  // namespace memmap::calls
+}  // namespace memmap::exports

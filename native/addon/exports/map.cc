@@ -8,7 +8,7 @@
 #include "sync/range_users.h"
 #include "views/array_buffer.h"
 
-namespace memmap::calls {
+namespace memmap::exports {
 
 namespace {
 
@@ -30,7 +30,7 @@ space::MapRequest map_request(Args& args) {
   const int options = args.integer(7);
   request.inherit = (options & kInherit) != 0;
   request.guarded = (options & kGuarded) != 0;
-  request.safe = (options & kSafe) != 0;
+  request.cannot_fault = (options & kSafe) != 0;
   return request;
 }
 
@@ -57,7 +57,7 @@ napi_value overlay(Args& args) {
   const auto kept = static_cast<space::Keep>(keep);
   Range pages;
   if (!make_range(request.address, request.length, &pages)) pages = {};
-  return to_failure(args.env(), tenants::evict(pages, [&] {
+  return to_failure(args.env(), range_users::invalidate_range(pages, [&] {
                       return space::overlay(args.environment(), request, owners, kept);
                     }));
 }
@@ -71,7 +71,7 @@ napi_value at_pages(Args& args) {
   return to_failure(args.env(), call(args.environment(), span.pages));
 }
 
-// vacant(address, length) -> whether nothing is in that part of a reserve, or can still be read
+// isVacant(address, length) -> whether nothing is in that part of a reserve, or can still be read
 napi_value vacant(Args& args) {
   const Span span = pages_at(args);
   if (!args.ok()) return args.failure();
@@ -84,8 +84,8 @@ napi_value unmap(Args& args) {
   const Span span = pages_at(args);
   if (!args.ok()) return args.failure();
   if (!span.outcome.ok()) return to_failure(args.env(), span.outcome);
-  const auto unmapped =
-      tenants::evict(span.pages, [&] { return space::unmap(args.environment(), span.pages); });
+  const auto unmapped = range_users::invalidate_range(
+      span.pages, [&] { return space::unmap(args.environment(), span.pages); });
   if (!unmapped.outcome.ok()) return to_failure(args.env(), unmapped.outcome);
   return Napi::Boolean::New(args.env(), unmapped.value);
 }
@@ -141,7 +141,7 @@ sys::Status lock_pages(Range pages, int) { return sys::lock(pages); }
 sys::Status unlock_pages(Range pages, int) { return sys::unlock(pages); }
 sys::Status populate_pages(Range pages, int write) { return sys::populate(pages, write != 0); }
 
-napi_value protect(Args& args) { return on_pages(args, tenants::protect); }
+napi_value protect(Args& args) { return on_pages(args, range_users::protect); }
 napi_value advise(Args& args) { return on_pages(args, space::advise); }
 napi_value sync(Args& args) { return on_pages(args, owned(sync_pages)); }
 napi_value lock(Args& args) { return on_pages(args, splitting(lock_pages)); }
@@ -185,7 +185,7 @@ napi_value grow(Args& args) {
   }
   // Shorter is unmap's: it knows who may still be reading what is cut off.
   if (grown.size() < span.pages.size()) return to_failure(args.env(), {Refusal::kArgument, 2});
-  const auto moved = tenants::evict(span.pages, [&] {
+  const auto moved = range_users::invalidate_range(span.pages, [&] {
     return space::grow(args.environment(), span.pages, grown.size(), may_move);
   });
   if (!moved.outcome.ok()) return to_failure(args.env(), moved.outcome);
@@ -215,8 +215,9 @@ napi_value remap(Args& args) {
   const Range from{request.from, request.from + request.old_length};
   // Where the kernel chooses it is nobody's.
   const Range to = request.to == 0 ? Range{} : Range{request.to, request.to + request.new_length};
-  const auto moved = tenants::evict(from, [&] {
-    return tenants::evict(to, [&] { return space::remap(args.environment(), request, owners); });
+  const auto moved = range_users::invalidate_range(from, [&] {
+    return range_users::invalidate_range(
+        to, [&] { return space::remap(args.environment(), request, owners); });
   });
   if (!moved.outcome.ok()) return to_failure(args.env(), moved.outcome);
   return args.number(static_cast<double>(moved.value));
@@ -247,32 +248,32 @@ napi_value regions(Args& args) {
 napi_value reap(Args& args) {
   const bool all = args.boolean(0);
   if (!args.ok()) return args.failure();
-  Claims& claims = Claims::process();
-  const auto lock_now = claims.lock();
-  buffers::sweep(claims, args.environment(), true);
-  buffers::reap(claims, all);
-  return args.number(static_cast<double>(buffers::retired(claims).ranges));
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock_now = owned_ranges.lock();
+  views::sweep(owned_ranges, args.environment(), true);
+  views::reap(owned_ranges, all);
+  return args.number(static_cast<double>(views::retired(owned_ranges).ranges));
 }
 
 // retired() -> [ranges, bytes] in quarantine, process-wide
 napi_value retired(Args& args) {
-  Claims& claims = Claims::process();
-  const auto lock_now = claims.lock();
-  const buffers::Retired found = buffers::retired(claims);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock_now = owned_ranges.lock();
+  const views::Retired found = views::retired(owned_ranges);
   return args.numbers({static_cast<double>(found.ranges), static_cast<double>(found.bytes)});
 }
 
-// claimed() -> [begin, end, owner (-1: not this environment's), state] of the whole process
+// owned() -> [begin, end, owner (-1: not this environment's), state] of the whole process
 napi_value claimed(Args& args) {
   std::vector<double> rows;
   {
-    Claims& claims = Claims::process();
-    const auto lock_now = claims.lock();
-    claims.each([&](const Claim& claim) {
-      rows.push_back(static_cast<double>(claim.pages.begin));
-      rows.push_back(static_cast<double>(claim.pages.end));
-      rows.push_back(claim.environment == &args.environment() ? claim.owner : -1);
-      rows.push_back(static_cast<double>(claim.state));
+    OwnedRanges& owned_ranges = OwnedRanges::process();
+    const auto lock_now = owned_ranges.lock();
+    owned_ranges.each([&](const OwnedRange& owned_range) {
+      rows.push_back(static_cast<double>(owned_range.pages.begin));
+      rows.push_back(static_cast<double>(owned_range.pages.end));
+      rows.push_back(owned_range.environment == &args.environment() ? owned_range.owner : -1);
+      rows.push_back(static_cast<double>(owned_range.state));
     });
   }
   return args.numbers(rows);
@@ -290,10 +291,10 @@ void add_to(Napi::Object exports, Environment* own) {
   add<map>(exports, "map", own);
   add<overlay>(exports, "overlay", own);
   add<unmap>(exports, "unmap", own);
-  add<at_pages<tenants::drop>>(exports, "drop", own);
+  add<at_pages<range_users::drop>>(exports, "unmapCollected", own);
   add<at_pages<space::hold_reserve>>(exports, "reserve", own);
   add<at_pages<space::release_reserve>>(exports, "release", own);
-  add<vacant>(exports, "vacant", own);
+  add<vacant>(exports, "isVacant", own);
   add<protect>(exports, "protect", own);
   add<advise>(exports, "advise", own);
   add<sync>(exports, "sync", own);
@@ -310,11 +311,11 @@ void add_to(Napi::Object exports, Environment* own) {
   add<regions>(exports, "regions", own);
   add<reap>(exports, "reap", own);
   add<retired>(exports, "retired", own);
-  add<claimed>(exports, "claimed", own);
-  add<weak::weaken>(exports, "weaken", own);
-  add<weak::strengthen>(exports, "strengthen", own);
-  add<weak::forget>(exports, "forget", own);
-  add<weak::keep>(exports, "keep", own);
+  add<claimed>(exports, "ownedRanges", own);
+  add<weak_refs::create>(exports, "createWeakRef", own);
+  add<weak_refs::deref>(exports, "derefWeakRef", own);
+  add<weak_refs::remove>(exports, "deleteWeakRef", own);
+  add<weak_refs::set_strong>(exports, "setStrongRef", own);
 }
 
-}  // namespace memmap::calls
+}  // namespace memmap::exports

@@ -10,7 +10,7 @@
 #include "addon/exports/exports.h"
 #include "reaper/presence.h"
 
-namespace memmap::calls {
+namespace memmap::exports {
 
 namespace {
 
@@ -331,4 +331,4 @@ void add_shm_to(Napi::Object exports, Environment* own) {
   add<close_descriptor>(exports, "closeDescriptor", own);
 }
 
-}  // namespace memmap::calls
+}  // namespace memmap::exports

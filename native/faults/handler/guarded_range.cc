@@ -6,7 +6,7 @@
 
 namespace memmap {
 
-size_t Damage::zeros_from(uintptr_t address, uintptr_t end) {
+size_t FaultState::zeros_from(uintptr_t address, uintptr_t end) {
   const size_t index = (address - pages.begin) / sys::page_size();
   const size_t left = (end - address) / sys::page_size();
   size_t skipped = 0;
@@ -22,7 +22,7 @@ size_t Damage::zeros_from(uintptr_t address, uintptr_t end) {
   return skipped;
 }
 
-Range Damage::next_run(Range range, size_t most) {
+Range FaultState::next_run(Range range, size_t most) {
   const size_t page = sys::page_size();
   const Range within = range.intersect({first.load(), last.load()});
   for (uintptr_t at = within.begin; at < within.end; at += page) {
@@ -38,33 +38,33 @@ Range Damage::next_run(Range range, size_t most) {
   return {};
 }
 
-namespace watches {
+namespace guarded_ranges {
 
 namespace {
 
-enum Turn : uint32_t { kNobody, kHandler, kOwner };
+enum LockState : uint32_t { kUnlocked, kLockedByHandler, kLockedByOwner };
 
 struct Chunk {
   static constexpr size_t kCount = 256;
-  Watch watches[kCount];
+  GuardedRange ranges[kCount];
   std::atomic<Chunk*> next{nullptr};
 };
 
 std::atomic<Chunk*> first_chunk{nullptr};
 
 // What was found last: a loop over a truncated file faults at page after page of one mapping.
-std::atomic<Watch*> recent{nullptr};
+std::atomic<GuardedRange*> recent{nullptr};
 
-// Guarded by the lock of Claims, and like it never destroyed.
-std::vector<Watch*>& unused() {
-  static auto* const list = new std::vector<Watch*>();
+// Guarded by the lock of OwnedRanges, and like it never destroyed.
+std::vector<GuardedRange*>& unused() {
+  static auto* const list = new std::vector<GuardedRange*>();
   return *list;
 }
 
 bool more() {
   Chunk* chunk = new (std::nothrow) Chunk();
   if (chunk == nullptr) return false;
-  for (Watch& watch : chunk->watches) unused().push_back(&watch);
+  for (GuardedRange& guard : chunk->ranges) unused().push_back(&guard);
   chunk->next = first_chunk.load();
   first_chunk = chunk;
   return true;
@@ -72,142 +72,142 @@ bool more() {
 
 }  // namespace
 
-Watch* find(uintptr_t address) {
-  Watch* last = recent.load();
+GuardedRange* find(uintptr_t address) {
+  GuardedRange* last = recent.load();
   if (last != nullptr && last->pages().contains(address)) return last;
   for (Chunk* chunk = first_chunk.load(); chunk != nullptr; chunk = chunk->next.load()) {
-    for (Watch& watch : chunk->watches) {
-      if (!watch.pages().contains(address)) continue;
-      recent = &watch;
-      return &watch;
+    for (GuardedRange& guard : chunk->ranges) {
+      if (!guard.pages().contains(address)) continue;
+      recent = &guard;
+      return &guard;
     }
   }
   return nullptr;
 }
 
-bool take_turn(Watch& watch) {
-  uint32_t nobody = kNobody;
-  return watch.turn.compare_exchange_strong(nobody, kHandler);
+bool try_lock(GuardedRange& guard) {
+  uint32_t expected = kUnlocked;
+  return guard.lock_state.compare_exchange_strong(expected, kLockedByHandler);
 }
 
-void end_turn(Watch& watch) { watch.turn = kNobody; }
+void unlock(GuardedRange& guard) { guard.lock_state = kUnlocked; }
 
-void close(Watch& watch) {
-  if (watch.turn.load() == kOwner) return;
+void lock(GuardedRange& guard) {
+  if (guard.lock_state.load() == kLockedByOwner) return;
   for (;;) {
-    uint32_t nobody = kNobody;
-    if (watch.turn.compare_exchange_strong(nobody, kOwner)) return;
-    sys::in_signal::rest();
+    uint32_t expected = kUnlocked;
+    if (guard.lock_state.compare_exchange_strong(expected, kLockedByOwner)) return;
+    sys::signal_safe::yield();
   }
 }
 
-void open(Watch& watch) { watch.turn = kNobody; }
-
-Watch* add(const Guarded& guarded) {
+GuardedRange* add(const GuardRequest& guarded) {
   if (unused().empty() && !more()) return nullptr;
-  Watch* watch = unused().back();
+  GuardedRange* guard = unused().back();
   unused().pop_back();
-  // A handler that looks in between sees any two of four ends; under its own turn, the right ones.
-  close(*watch);
-  watch->protection = guarded.protection;
-  watch->anonymous = guarded.anonymous;
-  watch->inbox = guarded.inbox;
-  watch->idle = 0;
-  watch->late = false;
-  watch->opened_begin = 0;
-  watch->opened_end = 0;
-  watch->begin = guarded.pages.begin;
-  watch->end = guarded.pages.end;
-  open(*watch);
-  return watch;
+  // A handler that looks in between sees any two of four ends; under its own lock, the right ones.
+  lock(*guard);
+  guard->protection = guarded.protection;
+  guard->anonymous = guarded.anonymous;
+  guard->notifier = guarded.notifier;
+  guard->idle = 0;
+  guard->late = false;
+  guard->opened_begin = 0;
+  guard->opened_end = 0;
+  guard->begin = guarded.pages.begin;
+  guard->end = guarded.pages.end;
+  unlock(*guard);
+  return guard;
 }
 
-void forget_damage(Watch& watch) {
-  Damage* damage = watch.damage.exchange(nullptr);
-  if (damage == nullptr) return;
-  using sys::in_signal::unmap;
-  if (damage->anchor != 0) unmap({damage->anchor, damage->anchor + damage->unit});
-  if (damage->shadow != 0) unmap({damage->shadow, damage->shadow + damage->pages.size()});
-  const auto begin = reinterpret_cast<uintptr_t>(damage);
-  unmap({begin, begin + damage->bytes});
+void discard_fault_state(GuardedRange& guard) {
+  FaultState* fault_state = guard.fault_state.exchange(nullptr);
+  if (fault_state == nullptr) return;
+  using sys::signal_safe::unmap;
+  if (fault_state->recovery_mapping != 0)
+    unmap({fault_state->recovery_mapping, fault_state->recovery_mapping + fault_state->unit});
+  if (fault_state->shadow != 0)
+    unmap({fault_state->shadow, fault_state->shadow + fault_state->pages.size()});
+  const auto begin = reinterpret_cast<uintptr_t>(fault_state);
+  unmap({begin, begin + fault_state->bytes});
 }
 
-void reset(Watch& watch, int protection) {
-  forget_damage(watch);
-  watch.protection = protection;
+void reset(GuardedRange& guard, int protection) {
+  discard_fault_state(guard);
+  guard.protection = protection;
 }
 
-void reshape(Watch& watch, Range pages) {
-  forget_damage(watch);
-  watch.begin = pages.begin;
-  watch.end = pages.end;
+void resize(GuardedRange& guard, Range pages) {
+  discard_fault_state(guard);
+  guard.begin = pages.begin;
+  guard.end = pages.end;
 }
 
-void release(Watch* watch) {
-  if (watch == nullptr) return;
-  close(*watch);
-  forget_damage(*watch);
-  watch->inbox = nullptr;
-  watch->end = 0;
-  watch->begin = 0;
-  open(*watch);
-  unused().push_back(watch);
+void release(GuardedRange* guard) {
+  if (guard == nullptr) return;
+  lock(*guard);
+  discard_fault_state(*guard);
+  guard->notifier = nullptr;
+  guard->end = 0;
+  guard->begin = 0;
+  unlock(*guard);
+  unused().push_back(guard);
 }
 
-Watch* split(Watch* watch, uintptr_t address) {
-  if (watch == nullptr) return nullptr;
-  const Range upper{address, watch->end.load()};
-  Watch* added =
-      add({upper, watch->protection.load(), watch->anonymous.load(), watch->inbox.load()});
-  added->late = watch->late.load();
-  added->opened_begin = watch->opened_begin.load();
-  added->opened_end = watch->opened_end.load();
+GuardedRange* split(GuardedRange* guard, uintptr_t address) {
+  if (guard == nullptr) return nullptr;
+  const Range upper{address, guard->end.load()};
+  GuardedRange* added =
+      add({upper, guard->protection.load(), guard->anonymous.load(), guard->notifier.load()});
+  added->late = guard->late.load();
+  added->opened_begin = guard->opened_begin.load();
+  added->opened_end = guard->opened_end.load();
   // Both hold the upper part for a moment, so that it is never without a guard.
-  const bool closed = watch->turn.load() == kOwner;
-  if (closed) Closed::inherit(added);
-  close(*watch);
-  watch->end = address;
-  if (!closed) open(*watch);
+  const bool locked = guard->lock_state.load() == kLockedByOwner;
+  if (locked) ScopedRangeLock::inherit(added);
+  lock(*guard);
+  guard->end = address;
+  if (!locked) unlock(*guard);
   return added;
 }
 
-void each(void (*visit)(void* context, Watch& watch), void* context) {
+void each(void (*visit)(void* context, GuardedRange& guard), void* context) {
   for (Chunk* chunk = first_chunk.load(); chunk != nullptr; chunk = chunk->next.load()) {
-    for (Watch& watch : chunk->watches) {
-      if (!watch.pages().empty()) visit(context, watch);
+    for (GuardedRange& guard : chunk->ranges) {
+      if (!guard.pages().empty()) visit(context, guard);
     }
   }
 }
 
-void end_all_turns() {
+void unlock_all() {
   for (Chunk* chunk = first_chunk.load(); chunk != nullptr; chunk = chunk->next.load()) {
-    for (Watch& watch : chunk->watches) {
-      if (watch.turn.load() != kNobody) watch.turn = kNobody;
+    for (GuardedRange& guard : chunk->ranges) {
+      if (guard.lock_state.load() != kUnlocked) guard.lock_state = kUnlocked;
     }
   }
 }
 
-// Guarded by the lock of Claims, under which every Closed lives.
-Closed* Closed::innermost = nullptr;
+// Guarded by the lock of OwnedRanges, under which every ScopedRangeLock lives.
+ScopedRangeLock* ScopedRangeLock::innermost = nullptr;
 
-Closed::Closed() : outer_(innermost) { innermost = this; }
+ScopedRangeLock::ScopedRangeLock() : outer_(innermost) { innermost = this; }
 
-void Closed::inherit(Watch* part) {
+void ScopedRangeLock::inherit(GuardedRange* part) {
   if (innermost != nullptr) innermost->add(part);
 }
 
-Closed::~Closed() {
+ScopedRangeLock::~ScopedRangeLock() {
   innermost = outer_;
-  for (Watch* watch : watches_) {
-    if (watch->turn.load() == kOwner) open(*watch);
+  for (GuardedRange* guard : locked_) {
+    if (guard->lock_state.load() == kLockedByOwner) unlock(*guard);
   }
 }
 
-void Closed::add(Watch* watch) {
-  if (watch == nullptr || watch->turn.load() == kOwner) return;
-  close(*watch);
-  watches_.push_back(watch);
+void ScopedRangeLock::add(GuardedRange* guard) {
+  if (guard == nullptr || guard->lock_state.load() == kLockedByOwner) return;
+  lock(*guard);
+  locked_.push_back(guard);
 }
 
-}  // namespace watches
+}  // namespace guarded_ranges
 }  // namespace memmap

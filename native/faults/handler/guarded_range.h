@@ -1,13 +1,13 @@
 // The guarded ranges, in a form that a signal handler can read and mark. Must not know Node-API.
 //
-//   Watch   one guarded range of pages, and whose turn it is to change what lies there
-//   Damage  what the handler did in it, made at the first fault: a byte for each page, the records
-//           that JavaScript has not seen yet, and what gives the pages back
+//   GuardedRange  the pages, and a lock on who may change what lies there
+//   FaultState    what the handler did in it, made at the first fault: a byte for each page, the
+//                 records that JavaScript has not seen yet, and what gives the pages back
 //
-// A Watch is never freed, only used again, so that a handler may hold a stale one: it takes the
-// turn, and then looks at the range once more. Who has the turn may change pages and Damage. A
+// A GuardedRange is never freed, only used again, so that a handler may hold a stale one: it takes
+// the lock, and then looks at the range once more. The holder may change pages and FaultState. A
 // handler never waits for it: it returns, and the instruction faults again. Whoever holds the lock
-// of Claims waits for a handler, which is a few system calls.
+// of OwnedRanges waits for a handler, which is a few system calls.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@
 
 namespace memmap {
 
-struct Inbox;  // inbox.h
+struct Notifier;  // notifier.h
 
 enum class FaultKind : uint8_t { kNone, kTruncated, kNoSpace, kIoError, kReadOnly };
 
@@ -56,7 +56,7 @@ struct FaultEntry {
   uint64_t unix_ms;
 };
 
-struct Damage {
+struct FaultState {
   static constexpr size_t kOwnEntries = 28;
   static constexpr size_t kEntries = kOwnEntries + 4;  // and one for the rest of each kind
   static constexpr size_t kPath = 1024;
@@ -65,12 +65,12 @@ struct Damage {
   size_t bytes;  // of this block itself
   size_t unit;   // the page size of what is mapped
   bool shared;
-  bool anonymous;        // no file is behind it
-  uint64_t file_offset;  // of the first byte of `pages`
-  uintptr_t anchor;      // shared: one more page of the file, that of anchor_of. 0: none
-  uintptr_t anchor_of;
+  bool anonymous;              // no file is behind it
+  uint64_t file_offset;        // of the first byte of `pages`
+  uintptr_t recovery_mapping;  // shared: one more page of the file, that of anchor_of. 0: none
+  uintptr_t recovery_page;
   uintptr_t shadow;  // private: a reservation as long as `pages`, for what was moved away
-  size_t islands;    // pages that were mended one by one
+  size_t fragments;  // pages that were fixed up one by one
   uint64_t device;   // of the file that `path` was the name of; only if it is not ""
   uint64_t inode;
   std::atomic<uintptr_t> first;  // what is damaged lies between these; empty when nothing is
@@ -100,14 +100,14 @@ struct Damage {
 
 constexpr int kMixedProtection = -1;
 
-struct Watch {
+struct GuardedRange {
   std::atomic<uintptr_t> begin{0};
   std::atomic<uintptr_t> end{0};
-  std::atomic<uint32_t> turn{0};
+  std::atomic<uint32_t> lock_state{0};
   std::atomic<int> protection{kMixedProtection};
   std::atomic<bool> anonymous{false};
-  std::atomic<Inbox*> inbox{nullptr};
-  std::atomic<Damage*> damage{nullptr};
+  std::atomic<Notifier*> notifier{nullptr};
+  std::atomic<FaultState*> fault_state{nullptr};
   std::atomic<uint32_t> idle{0};     // times that a handler found nothing to do, in a row
   std::atomic<uint64_t> idle_ms{0};  // when the last of them was
   // Native code may still be at work on a view of these pages, which were made inaccessible since:
@@ -120,56 +120,57 @@ struct Watch {
   [[nodiscard]] Range opened() const { return {opened_begin.load(), opened_end.load()}; }
 };
 
-namespace watches {
+namespace guarded_ranges {
 
 // For the handler.
-Watch* find(uintptr_t address);
-bool take_turn(Watch& watch);
-void end_turn(Watch& watch);
+GuardedRange* find(uintptr_t address);
+bool try_lock(GuardedRange& guard);
+void unlock(GuardedRange& guard);
 
-// The rest needs the lock of Claims.
+// The rest needs the lock of OwnedRanges.
 
 // Null when there is no memory for it.
-struct Guarded {
+struct GuardRequest {
   Range pages;
   int protection;
   bool anonymous;
-  Inbox* inbox;
+  Notifier* notifier;
 };
-Watch* add(const Guarded& guarded);
-// Keeps handlers out, until open(). Doing it again does nothing.
-void close(Watch& watch);
-void open(Watch& watch);
+GuardedRange* add(const GuardRequest& guarded);
+// Keeps handlers out, until unlock(). Doing it again does nothing.
+void lock(GuardedRange& guard);
 // What is mapped there is another thing from here on: the damage is forgotten.
-void reset(Watch& watch, int protection);
-// It is longer or shorter now. The watch is closed and has no damage.
-void reshape(Watch& watch, Range pages);
+void reset(GuardedRange& guard, int protection);
+// It is longer or shorter now. The range is locked and has no damage.
+void resize(GuardedRange& guard, Range pages);
 // The range is no longer guarded; null is taken. The pages are not touched.
-void release(Watch* watch);
-// [address, end) gets a watch of its own. The damage stays with the lower one.
-Watch* split(Watch* watch, uintptr_t address);
-void forget_damage(Watch& watch);
+void release(GuardedRange* guard);
+// [address, end) gets a guarded range of its own. The damage stays with the lower one.
+GuardedRange* split(GuardedRange* guard, uintptr_t address);
+void discard_fault_state(GuardedRange& guard);
 
-void each(void (*visit)(void* context, Watch& watch), void* context);
+void each(void (*visit)(void* context, GuardedRange& guard), void* context);
 // A forked child has only the thread that forked.
-void end_all_turns();
+void unlock_all();
 
-// Closes some watches for as long as it lives. One that is released meanwhile is left alone.
-class Closed {
+// Holds the locks of some guarded ranges for as long as it lives. One that is released meanwhile
+// is left alone.
+class ScopedRangeLock {
  public:
-  Closed();
-  Closed(const Closed&) = delete;
-  Closed& operator=(const Closed&) = delete;
-  ~Closed();
-  void add(Watch* watch);
-  // A part of a closed watch is closed as well, for as long as the last Closed that was made lives.
-  static void inherit(Watch* part);
+  ScopedRangeLock();
+  ScopedRangeLock(const ScopedRangeLock&) = delete;
+  ScopedRangeLock& operator=(const ScopedRangeLock&) = delete;
+  ~ScopedRangeLock();
+  void add(GuardedRange* guard);
+  // A part of a locked guarded range is locked as well, for as long as the last ScopedRangeLock
+  // that was made lives.
+  static void inherit(GuardedRange* part);
 
  private:
-  static Closed* innermost;
-  Closed* outer_;
-  std::vector<Watch*> watches_;
+  static ScopedRangeLock* innermost;
+  ScopedRangeLock* outer_;
+  std::vector<GuardedRange*> locked_;
 };
 
-}  // namespace watches
+}  // namespace guarded_ranges
 }  // namespace memmap

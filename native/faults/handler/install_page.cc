@@ -5,23 +5,23 @@
 #include "faults/handler/vma_reserve.h"
 #include "sys/signal_safe.h"
 
-namespace memmap::put {
+namespace memmap::install_page {
 
-namespace signal_safe = sys::in_signal;
+namespace signal_safe = sys::signal_safe;
 
 Range fresh(size_t length) {
   uintptr_t begin = 0;
-  spares::with([&] { return (begin = signal_safe::map_pages(length)) != 0; });
+  vma_reserve::with([&] { return (begin = signal_safe::map_pages(length)) != 0; });
   return begin == 0 ? Range{} : Range{begin, begin + length};
 }
 
 namespace {
 
 // Moves what was filled into the place of the pages: nobody ever sees them empty.
-bool put_filled(Range filled, Range pages, int protection) {
+bool install_filled(Range filled, Range pages, int protection) {
   const bool writable = (protection & PROT_WRITE) != 0;
   if ((writable || signal_safe::protect(filled, protection)) &&
-      spares::with([&] { return signal_safe::move(filled, pages.begin); })) {
+      vma_reserve::with([&] { return signal_safe::move(filled, pages.begin); })) {
     return true;
   }
   signal_safe::unmap(filled);
@@ -29,11 +29,12 @@ bool put_filled(Range filled, Range pages, int protection) {
 }
 
 // Private pages of a file have no other way back: they are kept, in a place as long as the range.
-uintptr_t shadow_of(Damage& damage) {
-  if (damage.shadow == 0) {
-    spares::with([&] { return (damage.shadow = signal_safe::reserve(damage.pages.size())) != 0; });
+uintptr_t shadow_of(FaultState& fault_state) {
+  if (fault_state.shadow == 0) {
+    vma_reserve::with(
+        [&] { return (fault_state.shadow = signal_safe::reserve(fault_state.pages.size())) != 0; });
   }
-  return damage.shadow;
+  return fault_state.shadow;
 }
 
 }  // namespace
@@ -53,37 +54,37 @@ bool copy(Range pages, Range source, int protection) {
   const Range copy = fresh(pages.size());
   if (copy.empty()) return false;
   if (signal_safe::copy(copy.data(), source.data(), pages.size())) {
-    return put_filled(copy, pages, protection);
+    return install_filled(copy, pages, protection);
   }
   signal_safe::unmap(copy);
   return false;
 }
 
-Range keep_copy(Damage& damage, Range pages) {
-  if (shadow_of(damage) == 0) return {};
-  const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
+Range copy_aside(FaultState& fault_state, Range pages) {
+  if (shadow_of(fault_state) == 0) return {};
+  const uintptr_t to = fault_state.shadow + (pages.begin - fault_state.pages.begin);
   const Range kept{to, to + pages.size()};
-  const auto put = [&] { return signal_safe::put_zeros(kept, PROT_READ | PROT_WRITE); };
+  const auto install = [&] { return signal_safe::map_zeros(kept, PROT_READ | PROT_WRITE); };
   const bool filled =
-      spares::with(put) && signal_safe::copy(kept.data(), pages.data(), pages.size());
+      vma_reserve::with(install) && signal_safe::copy(kept.data(), pages.data(), pages.size());
   return filled ? kept : Range{};
 }
 
-void keep_original(Damage& damage, Range pages) {
-  if (damage.shared || damage.anonymous || shadow_of(damage) == 0) return;
-  const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
-  spares::with([&] { return signal_safe::evict(pages, to); });
+void move_original_aside(FaultState& fault_state, Range pages) {
+  if (fault_state.shared || fault_state.anonymous || shadow_of(fault_state) == 0) return;
+  const uintptr_t to = fault_state.shadow + (pages.begin - fault_state.pages.begin);
+  vma_reserve::with([&] { return signal_safe::move_keep(pages, to); });
 }
 
-bool block(Damage& damage, Range pages, int protection) {
-  if (shadow_of(damage) == 0) return false;
+bool copy_block(FaultState& fault_state, Range pages, int protection) {
+  if (shadow_of(fault_state) == 0) return false;
   const size_t size = sys::page_size();
-  const uintptr_t to = damage.shadow + (pages.begin - damage.pages.begin);
+  const uintptr_t to = fault_state.shadow + (pages.begin - fault_state.pages.begin);
   const Range kept{to, to + pages.size()};
-  const auto put = [&] { return signal_safe::put_zeros(kept, PROT_READ | PROT_WRITE); };
+  const auto install = [&] { return signal_safe::map_zeros(kept, PROT_READ | PROT_WRITE); };
   const auto freeze = [&] { return signal_safe::protect(pages, PROT_READ); };
   const Range copy = fresh(pages.size());
-  if (copy.empty() || !spares::with(put) || !spares::with(freeze)) {
+  if (copy.empty() || !vma_reserve::with(install) || !vma_reserve::with(freeze)) {
     if (!copy.empty()) signal_safe::unmap(copy);
     return false;
   }
@@ -96,9 +97,9 @@ bool block(Damage& damage, Range pages, int protection) {
     if (!signal_safe::copy(original, one.data(), size)) continue;
     signal_safe::copy(reinterpret_cast<void*>(copy.begin + at), original, size);
   }
-  const bool done = put_filled(copy, pages, protection);
-  if (!done) spares::with([&] { return signal_safe::protect(pages, protection); });
+  const bool done = install_filled(copy, pages, protection);
+  if (!done) vma_reserve::with([&] { return signal_safe::protect(pages, protection); });
   return done;
 }
 
-}  // namespace memmap::put
+}  // namespace memmap::install_page

@@ -13,11 +13,11 @@
 #include "faults/notifier.h"
 #include "sys/signal_safe.h"
 
-namespace memmap::fault_guard {
+namespace memmap::signal_handler {
 
 namespace {
 
-namespace signal_safe = sys::in_signal;
+namespace signal_safe = sys::signal_safe;
 
 constexpr int kSignals[] = {SIGBUS, SIGSEGV};
 constexpr size_t kCount = sizeof kSignals / sizeof kSignals[0];
@@ -40,25 +40,25 @@ size_t index_of(int signo) { return signo == SIGBUS ? 0 : 1; }
 // Threads that are in an old handler, which may call ours again: it passes signals on as we do, and
 // was installed after ours was, and we again on top of it. Then the first one of all is asked.
 // An entry whose frame is not above ours is of a call that was left by a jump.
-struct Passing {
+struct Forwarding {
   std::atomic<int> thread{0};
   std::atomic<const void*> context{nullptr};
   std::atomic<uintptr_t> frame{0};
   std::atomic<int> depth{0};
 };
-constexpr size_t kMostPassing = 64;
-Passing passing[kMostPassing];
+constexpr size_t kMostForwarding = 64;
+Forwarding forwarding[kMostForwarding];
 
-Passing* passing_of(int thread) {
-  for (Passing& entry : passing) {
+Forwarding* forwarding_of(int thread) {
+  for (Forwarding& entry : forwarding) {
     if (entry.thread.load() == thread) return &entry;
   }
   return nullptr;
 }
 
 // Null when all are taken: then a chain that is a ring is not noticed.
-Passing* enter(int thread) {
-  for (Passing& entry : passing) {
+Forwarding* enter(int thread) {
+  for (Forwarding& entry : forwarding) {
     int nobody = 0;
     if (entry.thread.compare_exchange_strong(nobody, thread)) return &entry;
   }
@@ -67,7 +67,7 @@ Passing* enter(int thread) {
 
 // A fault happens again on return, and then kills with the right address in the core; a signal
 // that was sent has to be sent again.
-void die_of(int signo, const siginfo_t* info) {
+void raise_default(int signo, const siginfo_t* info) {
   struct sigaction fatal {};
   fatal.sa_handler = SIG_DFL;
   sigaction(signo, &fatal, nullptr);
@@ -92,7 +92,7 @@ void call(const struct sigaction& old, int signo, siginfo_t* info, void* context
 }
 
 // How often this signal has come round to us already: 0 for the first time.
-int times_round(Passing* entry, const void* context) {
+int reentry_count(Forwarding* entry, const void* context) {
   const auto frame = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   const bool same = entry->context.load() == context && frame < entry->frame.load();
   if (!same) {
@@ -104,12 +104,12 @@ int times_round(Passing* entry, const void* context) {
   return ++entry->depth;
 }
 
-void pass_on(int signo, siginfo_t* info, void* context) {
+void forward_signal(int signo, siginfo_t* info, void* context) {
   const int thread = signal_safe::thread_id();
-  Passing* entry = passing_of(thread);
+  Forwarding* entry = forwarding_of(thread);
   const bool inside = entry != nullptr;
   if (entry == nullptr) entry = enter(thread);
-  const int round = entry == nullptr ? 0 : times_round(entry, context);
+  const int round = entry == nullptr ? 0 : reentry_count(entry, context);
   Before& known = before[index_of(signo)];
   // Also where the last of them was reset: libuv does that, and forgets what Node had before.
   const bool was_reset = known.action().sa_handler == SIG_DFL;
@@ -122,7 +122,7 @@ void pass_on(int signo, siginfo_t* info, void* context) {
   if (ignored && info->si_code <= 0) {
     // As if it had never come.
   } else if (ignored || is_default || spent || round > 1) {
-    die_of(signo, info);
+    raise_default(signo, info);
   } else {
     call(old, signo, info, context);
   }
@@ -141,39 +141,39 @@ bool handle(int signo, const siginfo_t* info, const void* context) {
       signo == SIGSEGV && (info->si_code == SEGV_ACCERR || info->si_code == SEGV_MAPERR);
 #endif
   if (!lost && !denied) return false;
-  const signal_safe::Attempt attempt = signal_safe::attempt_of(info, context);
-  Watch* watch = watches::find(attempt.address);
-  if (watch == nullptr) return false;
-  if (!watches::take_turn(*watch)) {
+  const signal_safe::FaultAccess access = signal_safe::access_of(info, context);
+  GuardedRange* guard = guarded_ranges::find(access.address);
+  if (guard == nullptr) return false;
+  if (!guarded_ranges::try_lock(*guard)) {
     // Somebody is at it: the instruction faults again until they are done.
-    signal_safe::rest();
+    signal_safe::yield();
     return true;
   }
-  auto verdict = mend::Verdict::kAgain;
-  if (watch->pages().contains(attempt.address)) {
+  auto verdict = fixup::Verdict::kAgain;
+  if (guard->pages().contains(access.address)) {
 #ifdef __APPLE__
     // One signal for both: a write that the pages do not allow is what it is.
-    verdict = mend::stray_write(*watch, attempt);
-    if (verdict != mend::Verdict::kMended) verdict = mend::lost_page(*watch, attempt);
+    verdict = fixup::stray_write(*guard, access);
+    if (verdict != fixup::Verdict::kFixed) verdict = fixup::lost_page(*guard, access);
 #else
     if (lost) {
-      verdict = mend::lost_page(*watch, attempt);
+      verdict = fixup::lost_page(*guard, access);
     } else if (info->si_code == SEGV_MAPERR) {
-      verdict = mend::guard_page(*watch, attempt);
+      verdict = fixup::guard_page(*guard, access);
     } else {
-      verdict = mend::stray_write(*watch, attempt);
+      verdict = fixup::stray_write(*guard, access);
     }
 #endif
   }
-  Inbox* inbox = verdict == mend::Verdict::kMended ? watch->inbox.load() : nullptr;
-  watches::end_turn(*watch);
-  if (inbox != nullptr) inbox::post(*inbox);
-  return verdict != mend::Verdict::kForeign;
+  Notifier* notifier = verdict == fixup::Verdict::kFixed ? guard->notifier.load() : nullptr;
+  guarded_ranges::unlock(*guard);
+  if (notifier != nullptr) notifier::post(*notifier);
+  return verdict != fixup::Verdict::kForeign;
 }
 
 void on_signal(int signo, siginfo_t* info, void* context) {
   const int saved = errno;
-  if (!handle(signo, info, context)) pass_on(signo, info, context);
+  if (!handle(signo, info, context)) forward_signal(signo, info, context);
   errno = saved;
 }
 
@@ -182,7 +182,7 @@ bool is_ours(const struct sigaction& action) {
 }
 
 void in_forked_child() {
-  watches::end_all_turns();
+  guarded_ranges::unlock_all();
   signal_safe::forget_parent();
 }
 
@@ -207,7 +207,7 @@ void install_one(int signo) {
 void install() {
   if (!ever.load()) {
     signal_safe::prepare();
-    spares::prepare();
+    vma_reserve::prepare();
     pthread_atfork(nullptr, nullptr, in_forked_child);
     ever = true;
   }
@@ -222,4 +222,4 @@ Installed installed() {
   return found;
 }
 
-}  // namespace memmap::fault_guard
+}  // namespace memmap::signal_handler

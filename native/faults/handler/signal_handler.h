@@ -1,15 +1,15 @@
-// One handler for SIGBUS and SIGSEGV. What happens in a guarded range is mended and told; every
+// One handler for SIGBUS and SIGSEGV. What happens in a guarded range is fixed up and told; every
 // other signal goes on to whoever had it before.
 //
-//   fault -> watches::find -> not ours: the old handler
-//                          -> ours:     mend, write an entry, ring the bell (inbox.h)
+//   fault -> guarded ranges::find -> not ours: the old handler
+//                          -> ours:     fix up, write an entry, ring the doorbell (notifier.h)
 #pragma once
 
 #include <cstdint>
 
-namespace memmap::fault_guard {
+namespace memmap::signal_handler {
 
-// Makes ours the handler that the kernel calls, if it is not. Needs the lock of Claims.
+// Makes ours the handler that the kernel calls, if it is not. Needs the lock of OwnedRanges.
 void install();
 
 struct Installed {
@@ -19,4 +19,4 @@ struct Installed {
 };
 Installed installed();
 
-}  // namespace memmap::fault_guard
+}  // namespace memmap::signal_handler

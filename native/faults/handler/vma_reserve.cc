@@ -6,9 +6,9 @@
 
 #include "sys/signal_safe.h"
 
-namespace memmap::spares {
+namespace memmap::vma_reserve {
 
-namespace signal_safe = sys::in_signal;
+namespace signal_safe = sys::signal_safe;
 
 namespace {
 
@@ -67,4 +67,4 @@ void prepare() {
   }
 }
 
-}  // namespace memmap::spares
+}  // namespace memmap::vma_reserve

@@ -1,10 +1,10 @@
-// Regions that can be given back in an instant: mending needs up to four, and a process that maps
+// Regions that can be given back in an instant: a fixup needs up to four, and a process that maps
 // much may be at its limit. The handler takes them, nobody else.
 #pragma once
 
 #include <errno.h>
 
-namespace memmap::spares {
+namespace memmap::vma_reserve {
 
 // Outside of a handler: a full set, where much of the last one is used up.
 void prepare();
@@ -24,4 +24,4 @@ bool with(Call call) {
   return false;
 }
 
-}  // namespace memmap::spares
+}  // namespace memmap::vma_reserve
