@@ -3,6 +3,8 @@
     # A published tarball carries the headers in vendor/ (scripts/vendor-headers.mjs), so that
     # `npx node-gyp rebuild -C node_modules/memmap` needs nothing else; a clone has the devDependency.
     "node_addon_api_dir": "<!(node -p \"require('fs').existsSync('vendor/node-addon-api/napi.h') ? require('path').resolve('vendor/node-addon-api') : require('path').resolve(require('node-addon-api').include_dir)\")",
+    # #include "..." names a file from native/ on.
+    "own_headers": ["-iquote", "<(module_root_dir)/native"],
     # Headers that are not ours are system headers: -isystem silences them and leaves -Werror to us.
     # The compiler ignores an -I (which node-gyp adds) of a directory that is also an -isystem.
     "foreign_headers": [
@@ -17,44 +19,44 @@
     {
       "target_name": "memmap",
       "sources": [
-        "native/background.cc",
-        "native/binding.cc",
-        "native/books.cc",
-        "native/buffers.cc",
-        "native/calls.cc",
-        "native/cells.cc",
-        "native/claims.cc",
-        "native/constants.cc",
-        "native/data_calls.cc",
-        "native/digest_calls.cc",
-        "native/failure.cc",
-        "native/fault_guard.cc",
-        "native/fault_kind.cc",
-        "native/guard_calls.cc",
-        "native/guarding.cc",
-        "native/helper.cc",
-        "native/inbox.cc",
-        "native/mend.cc",
-        "native/protect.cc",
-        "native/put.cc",
-        "native/remap.cc",
-        "native/repair.cc",
-        "native/reserve.cc",
-        "native/retire.cc",
-        "native/room.cc",
-        "native/salvage.cc",
-        "native/shared_buffers.cc",
-        "native/shm_calls.cc",
-        "native/space.cc",
-        "native/spares.cc",
-        "native/survey_calls.cc",
-        "native/sync_calls.cc",
-        "native/tenants.cc",
-        "native/lodging.cc",
-        "native/waiters.cc",
-        "native/watches.cc",
-        "native/weak.cc",
-        "native/sys/posix.cc"
+        "native/addon/background.cc",
+        "native/addon/binding.cc",
+        "native/addon/constants.cc",
+        "native/addon/exports/data.cc",
+        "native/addon/exports/digest.cc",
+        "native/addon/exports/fault.cc",
+        "native/addon/exports/inspect.cc",
+        "native/addon/exports/map.cc",
+        "native/addon/exports/shm.cc",
+        "native/addon/exports/sync.cc",
+        "native/addon/interpose_link.cc",
+        "native/addon/js_result.cc",
+        "native/addon/weak_refs.cc",
+        "native/claims/claims.cc",
+        "native/claims/map_count_budget.cc",
+        "native/claims/reserves.cc",
+        "native/faults/guard_policy.cc",
+        "native/faults/handler/classify.cc",
+        "native/faults/handler/fixup.cc",
+        "native/faults/handler/guarded_range.cc",
+        "native/faults/handler/install_page.cc",
+        "native/faults/handler/signal_handler.cc",
+        "native/faults/handler/vma_reserve.cc",
+        "native/faults/notifier.cc",
+        "native/faults/repair.cc",
+        "native/faults/writeback.cc",
+        "native/space/map.cc",
+        "native/space/ownership.cc",
+        "native/space/protect.cc",
+        "native/space/remap.cc",
+        "native/sync/range_users.cc",
+        "native/sync/robust_lock.cc",
+        "native/sync/waiter_thread.cc",
+        "native/sync/waiters.cc",
+        "native/sys/posix.cc",
+        "native/views/array_buffer.cc",
+        "native/views/quarantine.cc",
+        "native/views/shared_array_buffer.cc"
       ],
       "defines": [
         "NAPI_VERSION=9",
@@ -66,7 +68,7 @@
       "cflags_cc!": ["-std=gnu++17"],
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
       "cflags!": ["-Wno-unused-parameter", "-O3"],
-      "cflags": ["<@(warnings)", "<@(foreign_headers)", "-fvisibility=hidden", "-g"],
+      "cflags": ["<@(warnings)", "<@(own_headers)", "<@(foreign_headers)", "-fvisibility=hidden", "-g"],
       # Here and not above: gyp puts a configuration's flags last, and Node's own asks for -O3.
       "configurations": {
         "Release": {
@@ -85,7 +87,7 @@
         "MACOSX_DEPLOYMENT_TARGET": "11.0",
         "WARNING_CFLAGS!": ["-Wno-unused-parameter"],
         "WARNING_CFLAGS": ["<@(warnings)"],
-        "OTHER_CFLAGS": ["<@(foreign_headers)"]
+        "OTHER_CFLAGS": ["<@(own_headers)", "<@(foreign_headers)"]
       },
       "conditions": [
         ["OS=='linux'", {
@@ -118,7 +120,7 @@
           # node-gyp itself calls every module .node, in a condition of this kind.
           "target_conditions": [["_type=='loadable_module'", { "product_extension": "so" }]],
           "sources": [
-            "native/interpose/callers.cc",
+            "native/interpose/call_site.cc",
             "native/interpose/calls.cc",
             "native/interpose/placement.cc",
             "native/interpose/process.cc",
@@ -136,7 +138,7 @@
             "-ftls-model=initial-exec", "-fno-stack-protector"
           ],
           "cflags!": ["-Wno-unused-parameter", "-O3"],
-          "cflags": ["<@(warnings)", "-fvisibility=hidden", "-g"],
+          "cflags": ["<@(warnings)", "<@(own_headers)", "-fvisibility=hidden", "-g"],
           "configurations": { "Release": { "cflags": ["-O2"] } },
           # now: a signal handler must not be the first to ask the loader where a function is.
           "ldflags": ["-nostdlib", "-Wl,-z,now", "-Wl,-z,nodelete"],
@@ -157,7 +159,7 @@
             "-fno-asynchronous-unwind-tables", "-ffreestanding"
           ],
           "cflags!": ["-Wno-unused-parameter", "-O3", "-fPIC"],
-          "cflags": ["<@(warnings)", "-fvisibility=hidden"],
+          "cflags": ["<@(warnings)", "<@(own_headers)", "-fvisibility=hidden"],
           "configurations": { "Release": { "cflags": ["-O2"] } },
           "ldflags": ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack"]
         }

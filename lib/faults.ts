@@ -183,7 +183,7 @@ let seen = 0;
 export function startGuard(): void {
   if (started) return;
   started = true;
-  posted = native.posted();
+  posted = native.faultCount();
   seen = (posted?.[0] ?? 0) - 1;
   inHome(() => {
     check(native.startGuard(firstOwner, deliver));

@@ -86,9 +86,9 @@ export function untrack(record: Tracked): void {
   // What is unmapped right after it was mapped leaves nothing to settle.
   if (young[young.length - 1] === record) young.pop();
   if (record.weak < 0) return;
-  native.forget(record.weak);
+  native.deleteWeakRef(record.weak);
   record.weak = -1;
-  if (--watched === 0) native.keep(undefined);
+  if (--watched === 0) native.setStrongRef(undefined);
 }
 
 function settle(): void {
@@ -101,8 +101,8 @@ function settle(): void {
     const mapping = record.strong;
     if (mapping === undefined) continue;
     record.strong = undefined;
-    record.weak = native.weaken(mapping);
-    if (watched++ === 0) native.keep(dropped);
+    record.weak = native.createWeakRef(mapping);
+    if (watched++ === 0) native.setStrongRef(dropped);
     dropped.register(mapping, record);
   }
 }
@@ -126,8 +126,8 @@ function dropMapping(record: MappingRecord): void {
   collectFaults();
   const { start, end } = record;
   disown(record, 'unmapped');
-  native.drop(start, end - start);
-  record.home?.freed?.({ start, end }, native.vacant(start, end - start) === true);
+  native.unmapCollected(start, end - start);
+  record.home?.freed?.({ start, end }, native.isVacant(start, end - start) === true);
 }
 
 let collectNow: (() => void) | undefined;
@@ -145,7 +145,7 @@ export function collect(): void {
   collectNow();
   const reserves: Tracked[] = [...registry.reserves];
   for (const record of [...registry.entries(), ...reserves]) {
-    if (record.weak >= 0 && native.strengthen(record.weak) === undefined) release(record);
+    if (record.weak >= 0 && native.derefWeakRef(record.weak) === undefined) release(record);
   }
   native.reap(true);
 }

@@ -94,7 +94,7 @@ function placeIn(given: Arena, call: Call, placement: Placement): Mapping {
       keep: KEEP.nothing,
     });
   } catch (error) {
-    arena.give({ start, end }, native.vacant(start, span) === true);
+    arena.give({ start, end }, native.isVacant(start, span) === true);
     throw error;
   }
 }

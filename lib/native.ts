@@ -60,11 +60,11 @@ export interface Native {
     keep: number,
   ): Nothing;
   unmap(address: number, length: number): Maybe<boolean>;
-  drop(address: number, length: number): Nothing;
+  unmapCollected(address: number, length: number): Nothing;
   /** Makes a reserve of a whole, inaccessible mapping; gives its vacant pages back; asks for them. */
   reserve(address: number, length: number): Nothing;
   release(address: number, length: number): Nothing;
-  vacant(address: number, length: number): Maybe<boolean>;
+  isVacant(address: number, length: number): Maybe<boolean>;
   protect(address: number, length: number, protection: number): Nothing;
   advise(address: number, length: number, advice: number): Nothing;
   sync(address: number, length: number, flags: number): Nothing;
@@ -82,7 +82,7 @@ export interface Native {
   detach(address: number, length: number): Nothing;
   view(base: number, offset: number, length: number): Maybe<Buffer>;
   /** Of a reserve, over whatever lies in it. */
-  span(base: number, offset: number, length: number): Maybe<Buffer>;
+  reserveView(base: number, offset: number, length: number): Maybe<Buffer>;
   sharedView(base: number, offset: number, length: number): Maybe<SharedArrayBuffer>;
   grow(address: number, length: number, newLength: number, mayMove: boolean): Maybe<number>;
   remap(
@@ -149,26 +149,26 @@ export interface Native {
   descriptorOf(handle: Handle): Maybe<number>;
   closeDescriptor(handle: Handle): Nothing;
   /** The first owner id of a registry; the next 2^32 are its own. */
-  enroll(): number;
+  allocateOwnerIds(): number;
   /** Installs the handler, or again where somebody else has; `deliver` is called after a fault. */
   startGuard(owner: number, deliver: () => void): Nothing;
   /** Rows of address, kind, signal, thread, file offset, length, count, Unix milliseconds; each once. */
   /** Its only element grows with every fault of the process. */
-  posted(): Uint32Array | undefined;
+  faultCount(): Uint32Array | undefined;
   takeFaults(owner: number): Float64Array | undefined;
   discardStrays(address: number, length: number): Nothing;
   restoreAsync(address: number, length: number): Maybe<Promise<Nothing>>;
   /** Rows of begin, end, kind, stray. */
   damaged(address: number, length: number): Maybe<Float64Array>;
   /** Rows of begin, end, late: inaccessible pages that native code met and that were made accessible. */
-  opened(address: number, length: number): Maybe<Float64Array>;
+  openedLate(address: number, length: number): Maybe<Float64Array>;
   /** Installed at all, the kernel's handler of SIGBUS, of SIGSEGV; then the watched addresses. */
   guardStatus(): Float64Array;
   reap(all: boolean): Maybe<number>;
   retired(): Float64Array;
-  claimed(): Float64Array;
+  ownedRanges(): Float64Array;
   /** A process's regions, as lib/looking/survey.ts reads them. Process 0 is this one, also below. */
-  survey(pid: number): Maybe<Survey>;
+  regionTable(pid: number): Maybe<Survey>;
   /** Fills in the row of the region of this process that holds the address, and gives its name. */
   locate(address: number, row: Float64Array): Maybe<string | undefined>;
   /** Rows of begin, end, resident, dirty, swapped, huge; NaN where that is not known. */
@@ -183,15 +183,15 @@ export interface Native {
   /** A copy of the LD_PRELOAD helper's table, see lib/looking/trace-table.ts. */
   traceTable(): ArrayBuffer | undefined;
   /** Words and cells at base + offset. 0: woken, or for no reason; 1: another value; 2: the time is up. */
-  sleep(base: number, offset: number, value: number, nanoseconds: number): Maybe<number>;
-  wake(base: number, offset: number, count: number): Maybe<number>;
+  futexWait(base: number, offset: number, value: number, nanoseconds: number): Maybe<number>;
+  futexWake(base: number, offset: number, count: number): Maybe<number>;
   /** Where `deliver` is called when letters have come. */
-  openMailbox(deliver: () => void): Maybe<number>;
-  keepLoop(mailbox: number, alive: boolean): Nothing;
+  createCompletionQueue(deliver: () => void): Maybe<number>;
+  refCompletionQueue(mailbox: number, alive: boolean): Nothing;
   /** Pairs of an id and how it ended: 0 woken, 1 the memory has gone, 2 it cannot be read. */
-  takeLetters(mailbox: number): Float64Array;
+  takeCompletions(mailbox: number): Float64Array;
   /** 1: another value; 2: asleep, and a letter will come. */
-  sleepLater(
+  waitAsync(
     base: number,
     offset: number,
     value: number,
@@ -199,15 +199,15 @@ export interface Native {
     id: number,
   ): Maybe<number>;
   /** Whether it had been woken; `passesOn`: the next one gets that wake-up. */
-  cancelSleep(mailbox: number, id: number, passesOn: boolean): Maybe<boolean>;
+  cancelWait(mailbox: number, id: number, passesOn: boolean): Maybe<boolean>;
   /** 0 taken, 1 inherited, 2 held by another thread, 3 by this one, 4 the thread holds too many. */
-  takeCell(base: number, offset: number, crowded: boolean): Maybe<number>;
+  tryLockRobust(base: number, offset: number, crowded: boolean): Maybe<number>;
   /** 0 left, 1 not held by this thread, 2 somebody else has written over it, 3 left and woke one. */
-  leaveCell(base: number, offset: number, died: boolean): Maybe<number>;
-  sleepOnCell(base: number, offset: number, value: number, nanoseconds: number): Maybe<number>;
-  weaken(object: object): number;
-  strengthen(handle: number): object | undefined;
-  forget(handle: number): void;
+  unlockRobust(base: number, offset: number, died: boolean): Maybe<number>;
+  waitRobust(base: number, offset: number, value: number, nanoseconds: number): Maybe<number>;
+  createWeakRef(object: object): number;
+  derefWeakRef(handle: number): object | undefined;
+  deleteWeakRef(handle: number): void;
   /** Holds one object for the life of the environment, in place of the last one. */
-  keep(object: object | undefined): void;
+  setStrongRef(object: object | undefined): void;
 }

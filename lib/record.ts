@@ -88,7 +88,7 @@ export interface Place {
 }
 
 /** The addon may serve several registries in one thread: test runners load modules afresh. */
-export const firstOwner = native.enroll();
+export const firstOwner = native.allocateOwnerIds();
 
 let lastOwner = firstOwner;
 
@@ -150,7 +150,7 @@ export class MappingRecord implements Entry<Mapping> {
   get owner(): Mapping | undefined {
     const known = this.strong ?? this.#held;
     if (known !== undefined || this.weak < 0) return known;
-    return native.strengthen(this.weak) as Mapping | undefined;
+    return native.derefWeakRef(this.weak) as Mapping | undefined;
   }
 
   /** Keeps the Mapping from being collected until letGo() was called as often. */

@@ -66,7 +66,7 @@ export function verify(): Drift[] {
 
 /** A collected Mapping's, whose ArrayBuffer somebody has transferred. */
 function isHeld({ start, end }: Region): boolean {
-  const rows = native.claimed();
+  const rows = native.ownedRanges();
   for (let row = 0; row < rows.length; row += 4) {
     const [begin = 0, last = 0, , state = 0] = rows.subarray(row, row + 4);
     if (state > 0 && begin < end && start < last) return true;
@@ -104,7 +104,7 @@ function vacantDrifts(reserve: Reserve): Drift[] {
  */
 function openedPages(record: MappingRecord): { start: number; end: number }[] {
   if (record.start === record.end) return [];
-  const rows = native.opened(record.start, record.end - record.start);
+  const rows = native.openedLate(record.start, record.end - record.start);
   if (!('length' in rows)) return [];
   const open: { start: number; end: number }[] = [];
   for (let row = 0; row < rows.length; row += 3) {

@@ -85,7 +85,7 @@ export function makeSpan(
     .entriesIn(start + offset, start + offset + length)
     .some((record) => record.guarded);
   if (guarded) startGuard();
-  const buffer = check(native.span(start, offset, length), {
+  const buffer = check(native.reserveView(start, offset, length), {
     length,
     hint: 'place() something readable there first',
   });

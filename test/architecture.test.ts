@@ -63,8 +63,8 @@ const plants: Record<keyof typeof rules, Plant[]> = {
     { 'native/sys/planted.h': '#  include "node_api.h"' },
   ],
   'conditions on the system stay in native/sys/ and the fault guard': [
-    { 'native/calls.cc': '#ifdef __linux__' },
-    { 'native/range.h': '#if defined(__APPLE__) && 1' },
+    { 'native/addon/exports/map.cc': '#ifdef __linux__' },
+    { 'native/base/range.h': '#if defined(__APPLE__) && 1' },
     { 'native/planted.cc': '#elif defined(__FreeBSD__)' },
   ],
   'no any': [
@@ -74,7 +74,7 @@ const plants: Record<keyof typeof rules, Plant[]> = {
   'the page size is asked, never assumed': [
     { 'lib/page.ts': 'export const pages = (n: number) => n / 4096;' },
     { 'lib/planted.ts': 'const page = 4096n;' },
-    { 'native/range.h': 'inline size_t pages(size_t n) { return n >> 12; }' },
+    { 'native/base/range.h': 'inline size_t pages(size_t n) { return n >> 12; }' },
     { 'native/planted.cc': 'constexpr size_t kPage = 0x1000;' },
   ],
   'files stay short': [
@@ -114,7 +114,7 @@ it('reads the house: a rule over no file would always hold', () => {
     expect.arrayContaining([
       'lib/binding.ts',
       'lib/registry.ts',
-      'native/binding.cc',
+      'native/addon/binding.cc',
       'native/sys/sys.h',
     ]),
   );

@@ -33,7 +33,7 @@ export class Listing {
   }
 
   static of(pid: number): Listing {
-    return new Listing(pid, lookedAt(pid, native.survey(pid)));
+    return new Listing(pid, lookedAt(pid, native.regionTable(pid)));
   }
 
   /** Whose each row is; told by all of them together. */

@@ -31,7 +31,7 @@ const margin = process.arch === 'x64' ? pageSize : 0;
 
 export function measureFragmentation(options: unknown): Fragmentation {
   const pid = processOf(options);
-  const survey = lookedAt(pid, native.survey(pid));
+  const survey = lookedAt(pid, native.regionTable(pid));
   const [lowest = 0, limit = 0] = native.limits();
   return fragmentationOf(survey, { lowest, limit, margin });
 }

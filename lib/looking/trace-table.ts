@@ -1,4 +1,4 @@
-// The table of the LD_PRELOAD helper, as native/interpose/table.h lays it out: its head is written
+// The table of the LD_PRELOAD helper, as native/interpose/trace_buffer.h lays it out: its head is written
 // here, its records are read here. Pure: knows no addon.
 import { misuse } from '../errors.js';
 

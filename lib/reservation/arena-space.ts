@@ -117,7 +117,7 @@ export class ArenaSpace {
       if (oldest === undefined || oldest.since > before) return;
       cooling.shift();
       const { start, end } = oldest;
-      if (native.vacant(start, end - start) === true) this.#space.give(start, end);
+      if (native.isVacant(start, end - start) === true) this.#space.give(start, end);
       else cooling.push({ start, end, since: now });
     }
   }

@@ -32,7 +32,7 @@ export class Reserve implements Home, Entry<Reservation | Arena> {
   get owner(): Reservation | Arena | undefined {
     const held = this.strong as Reservation | Arena | undefined;
     if (held !== undefined || this.weak < 0) return held;
-    return native.strengthen(this.weak) as Reservation | Arena | undefined;
+    return native.derefWeakRef(this.weak) as Reservation | Arena | undefined;
   }
 
   /** What lies in it may be in use; the pages that are its own never are. */

@@ -86,7 +86,11 @@ export class Cell {
     const record = this.record;
     // The fault guard mends what has views.
     if (this.words.length === 0) return 'held';
-    const answer = native.takeCell(record.start, record.lead + this.spot.offset, this.#crowded);
+    const answer = native.tryLockRobust(
+      record.start,
+      record.lead + this.spot.offset,
+      this.#crowded,
+    );
     if (isUnsupported(answer)) {
       throw misuse('UNSUPPORTED', 'this system tells nobody of locks whose holder died', {
         hint: 'robust lists of futexes are a feature of Linux',
@@ -111,7 +115,7 @@ export class Cell {
   leave({ died = false }: { readonly died?: boolean } = {}): void {
     const record = this.#holding;
     if (record === undefined) throw notHeld();
-    const answer = native.leaveCell(record.start, record.lead + this.spot.offset, died);
+    const answer = native.unlockRobust(record.start, record.lead + this.spot.offset, died);
     this.#holding = undefined;
     record.pins--;
     record.letGo();
@@ -175,7 +179,7 @@ export class Cell {
     const record = this.record;
     const value = this.expectWaiters() >>> 0;
     const at = record.lead + this.spot.offset;
-    const answer = native.sleepOnCell(record.start, at, value, nanosecondsOf(ms));
+    const answer = native.waitRobust(record.start, at, value, nanosecondsOf(ms));
     // Cut short since: the next look says so.
     return codeOf(answer) === 'EFAULT' ? 'ok' : resultOf(check(answer, whereOf(record)));
   }

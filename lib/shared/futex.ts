@@ -86,7 +86,7 @@ const recordOf = ({ mapping, offset }: Spot): MappingRecord =>
 export function sleep(spot: Spot, value: number, ms: number): SleepResult {
   const record = recordOf(spot);
   const at = record.lead + spot.offset;
-  const answer = native.sleep(record.start, at, value >>> 0, nanosecondsOf(ms));
+  const answer = native.futexWait(record.start, at, value >>> 0, nanosecondsOf(ms));
   return resultOf(check(answer, whereOf(record)));
 }
 
@@ -108,7 +108,7 @@ export function nap(spot: Spot, value: number, ms: number): SleepResult {
 export function wake(spot: Spot, count: number): number {
   const record = recordOf(spot);
   const most = Math.min(count, 0x7fffffff);
-  return check(native.wake(record.start, record.lead + spot.offset, most), whereOf(record));
+  return check(native.futexWake(record.start, record.lead + spot.offset, most), whereOf(record));
 }
 
 /** `wake` for whoever has changed the word already: on a page that is missing nobody sleeps. */
@@ -164,7 +164,7 @@ class Sleeper {
     const { timeout, signal } = this.#options;
     if (!this.#lieDown()) return;
     sleepers.set(this.#id, this);
-    if (this.#stays && awake++ === 0) native.keepLoop(mailbox(), true);
+    if (this.#stays && awake++ === 0) native.refCompletionQueue(mailbox(), true);
     if (signal !== undefined) stopWith(signal, this.#abort);
     if (timeout !== undefined && timeout < Infinity) {
       this.#deadline = performance.now() + timeout;
@@ -176,7 +176,7 @@ class Sleeper {
   #lieDown(): boolean {
     const record = recordOf(this.#spot);
     const at = record.lead + this.#spot.offset;
-    const answer = native.sleepLater(record.start, at, this.#value, mailbox(), this.#id);
+    const answer = native.waitAsync(record.start, at, this.#value, mailbox(), this.#id);
     const known = check(answer, whereOf(record));
     if (known === ASLEEP) return true;
     this.#finish();
@@ -207,7 +207,7 @@ class Sleeper {
 
   /** Stops it. A wake-up may have come, and not yet have been told. */
   #wasWoken(passesOn: boolean): boolean {
-    return this.#finish() && check(native.cancelSleep(mailbox(), this.#id, passesOn));
+    return this.#finish() && check(native.cancelWait(mailbox(), this.#id, passesOn));
   }
 
   #finish(): boolean {
@@ -215,7 +215,7 @@ class Sleeper {
     clearTimeout(this.#timer);
     if (signal !== undefined) notAfterAll(signal, this.#abort);
     if (!sleepers.delete(this.#id)) return false;
-    if (this.#stays && --awake === 0) native.keepLoop(mailbox(), false);
+    if (this.#stays && --awake === 0) native.refCompletionQueue(mailbox(), false);
     return true;
   }
 
@@ -251,14 +251,14 @@ let opened: number | undefined;
 function mailbox(): number {
   if (opened === undefined) {
     inHome(() => {
-      opened = check(native.openMailbox(deliver));
+      opened = check(native.createCompletionQueue(deliver));
     });
   }
   return opened ?? 0;
 }
 
 function deliver(): void {
-  const letters = native.takeLetters(mailbox());
+  const letters = native.takeCompletions(mailbox());
   for (let i = 0; i < letters.length; i += 2) {
     sleepers.get(letters[i] ?? 0)?.wakeUp(letters[i + 1] ?? 0);
   }

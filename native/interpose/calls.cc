@@ -1,16 +1,16 @@
-// What is interposed. Each: judge, do, tell the books, record. Never malloc, never a call of libc
-// that may lock; errno is changed by what fails, and by nothing else.
+// What is interposed. Each: check the policy, do, note the owner, record. Never malloc, never a
+// call of libc that may lock; errno is changed by what fails, and by nothing else.
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 
-#include "callers.h"
-#include "huge.h"
-#include "placement.h"
-#include "process.h"
-#include "protection.h"
-#include "raw.h"
-#include "trace.h"
+#include "interpose/call_site.h"
+#include "interpose/huge_pages.h"
+#include "interpose/placement.h"
+#include "interpose/process.h"
+#include "interpose/protection.h"
+#include "interpose/syscall.h"
+#include "interpose/trace.h"
 
 #define EXPORTED extern "C" [[gnu::visibility("default")]]
 
@@ -22,7 +22,7 @@ constexpr int kNoReplace = 0x100000;  // MAP_FIXED_NOREPLACE, 4.17
 
 // The answer of the C library: errno, and -1.
 long answer(long result) {
-  if (!raw::failed(result)) return result;
+  if (!syscalls::failed(result)) return result;
   errno = static_cast<int>(-result);
   return -1;
 }
@@ -41,14 +41,14 @@ Range pages_of(const Header* header, uintptr_t address, size_t length) {
   return pages_of(header->page_size, address, length);
 }
 
-Verdict judge(Header* header, const protection::Attempt& attempt) {
-  if (attempt.range.empty() || callers::is_memmap(attempt.caller)) return Verdict::kDone;
-  return protection::judge(header, attempt);
+Verdict check_policy(Header* header, const protection::CheckedCall& checked) {
+  if (checked.range.empty() || call_site::is_memmap(checked.caller)) return Verdict::kDone;
+  return protection::check_policy(header, checked);
 }
 
 // What the kernel gave, to memmap or to somebody else.
 void book(Range range, const void* caller, Verdict verdict) {
-  if (callers::is_memmap(caller)) {
+  if (call_site::is_memmap(caller)) {
     protection::add(range);
   } else if (verdict != Verdict::kReported) {
     protection::forget(range);
@@ -57,16 +57,16 @@ void book(Range range, const void* caller, Verdict verdict) {
 
 long map(Header* header, placement::Request request, const void* caller) {
   const bool replaces = (request.flags & MAP_FIXED) != 0 && (request.flags & kNoReplace) == 0;
-  const size_t huge = huge::page_of(request.flags, request.fd);
+  const size_t huge = huge_pages::page_of(request.flags, request.fd);
   request.page = huge == 0 ? header->page_size : huge;
   const Range asked = replaces ? pages_of(request.page, request.address, request.length) : Range{};
-  Verdict verdict = judge(header, {Call::kMmap, asked, caller});
+  Verdict verdict = check_policy(header, {Call::kMmap, asked, caller});
   long result = -EPERM;
   if (verdict != Verdict::kRefused) {
     bool placed = false;
     result = placement::map(header, request, &placed);
     if (placed) verdict = Verdict::kPlaced;
-    if (!raw::failed(result)) {
+    if (!syscalls::failed(result)) {
       const auto at = static_cast<uintptr_t>(result);
       book(pages_of(request.page, at, request.length), caller, verdict);
     }
@@ -81,18 +81,18 @@ long map(Header* header, placement::Request request, const void* caller) {
 }
 
 long unmap(Header* header, uintptr_t address, size_t length, const void* caller) {
-  const uint64_t before = raw::now();
+  const uint64_t before = syscalls::now();
   const Range range = pages_of(header, address, length);
-  Verdict verdict = judge(header, {Call::kMunmap, range, caller});
+  Verdict verdict = check_policy(header, {Call::kMunmap, range, caller});
   long result = -EPERM;
   if (verdict != Verdict::kRefused) {
-    // First the books: once it is unmapped anybody may be given it.
-    const bool own = callers::is_memmap(caller);
+    // First the set: once it is unmapped anybody may be given it.
+    const bool own = call_site::is_memmap(caller);
     if (own) protection::remove(range);
     bool placed = false;
     result = placement::unmap(address, length, &placed);
     if (placed) verdict = Verdict::kPlaced;
-    if (own && raw::failed(result)) protection::add(range);
+    if (own && syscalls::failed(result)) protection::add(range);
   }
   trace::append(header, {Call::kMunmap, verdict, address, length, result}, caller, before);
   return result;
@@ -102,18 +102,19 @@ long remap(Header* header, const placement::Move& move, const void* caller) {
   const bool fixed = (move.flags & MREMAP_FIXED) != 0;
   constexpr int kDontUnmap = 4;  // MREMAP_DONTUNMAP, 5.7
   const Range from = pages_of(header, move.address, move.old_length);
-  Verdict verdict = judge(header, {Call::kMremap, from, caller});
+  Verdict verdict = check_policy(header, {Call::kMremap, from, caller});
   if (verdict == Verdict::kDone && fixed) {
-    verdict = judge(header, {Call::kMremap, pages_of(header, move.to, move.new_length), caller});
+    verdict =
+        check_policy(header, {Call::kMremap, pages_of(header, move.to, move.new_length), caller});
   }
   long result = -EPERM;
   if (verdict != Verdict::kRefused) {
-    const bool leaves = callers::is_memmap(caller) && (move.flags & kDontUnmap) == 0;
+    const bool leaves = call_site::is_memmap(caller) && (move.flags & kDontUnmap) == 0;
     if (leaves) protection::remove(from);
     bool placed = false;
     result = placement::remap(header, move, &placed);
     if (placed && verdict == Verdict::kDone) verdict = Verdict::kPlaced;
-    if (!raw::failed(result)) {
+    if (!syscalls::failed(result)) {
       book(pages_of(header, static_cast<uintptr_t>(result), move.new_length), caller, verdict);
     } else if (leaves) {
       protection::add(from);
@@ -129,11 +130,11 @@ long remap(Header* header, const placement::Move& move, const void* caller) {
 
 long protect(Header* header, uintptr_t address, size_t length, int protection, const void* caller) {
   const Range range = pages_of(header, address, length);
-  const Verdict verdict = judge(header, {Call::kMprotect, range, caller});
+  const Verdict verdict = check_policy(header, {Call::kMprotect, range, caller});
   long result = -EPERM;
   if (verdict != Verdict::kRefused) {
     const bool free = placement::is_free(header, address, length);
-    result = free ? -ENOMEM : raw::mprotect(address, length, protection);
+    result = free ? -ENOMEM : syscalls::mprotect(address, length, protection);
   }
   trace::Entry entry{Call::kMprotect, verdict, address, length, result};
   entry.protection = protection;
@@ -151,10 +152,10 @@ bool destroys(int advice) {
 
 long advise(Header* header, uintptr_t address, size_t length, int advice, const void* caller) {
   const Range range = destroys(advice) ? pages_of(header, address, length) : Range{};
-  const Verdict verdict = judge(header, {Call::kMadvise, range, caller});
-  long result = verdict == Verdict::kRefused ? -EPERM : raw::madvise(address, length, advice);
+  const Verdict verdict = check_policy(header, {Call::kMadvise, range, caller});
+  long result = verdict == Verdict::kRefused ? -EPERM : syscalls::madvise(address, length, advice);
   // As the kernel does with holes: what is mapped is advised, and then it says so.
-  if (!raw::failed(result) && placement::is_free(header, address, length)) result = -ENOMEM;
+  if (!syscalls::failed(result) && placement::is_free(header, address, length)) result = -ENOMEM;
   trace::Entry entry{Call::kMadvise, verdict, address, length, result};
   entry.protection = advice;
   trace::append(header, entry, caller, 0);
@@ -174,9 +175,9 @@ EXPORTED void* mmap(void* address, size_t length, int protection, int flags, int
   const placement::Request request{number(address), length, protection,
                                    flags,           fd,     static_cast<uint64_t>(offset)};
   Header* const header = process::table();
-  const long result =
-      header == nullptr ? raw::mmap(request.address, length, protection, flags, fd, request.offset)
-                        : map(header, request, __builtin_return_address(0));
+  const long result = header == nullptr ? syscalls::mmap(request.address, length, protection, flags,
+                                                         fd, request.offset)
+                                        : map(header, request, __builtin_return_address(0));
   return reinterpret_cast<void*>(answer(result));
 }
 
@@ -188,16 +189,16 @@ EXPORTED void* mmap64(void* address, size_t length, int protection, int flags, i
   const placement::Request request{number(address), length, protection,
                                    flags,           fd,     static_cast<uint64_t>(offset)};
   Header* const header = process::table();
-  const long result =
-      header == nullptr ? raw::mmap(request.address, length, protection, flags, fd, request.offset)
-                        : map(header, request, __builtin_return_address(0));
+  const long result = header == nullptr ? syscalls::mmap(request.address, length, protection, flags,
+                                                         fd, request.offset)
+                                        : map(header, request, __builtin_return_address(0));
   return reinterpret_cast<void*>(answer(result));
 }
 
 EXPORTED int munmap(void* address, size_t length) noexcept {
   Header* const header = process::table();
   const long result = header == nullptr
-                          ? raw::munmap(number(address), length)
+                          ? syscalls::munmap(number(address), length)
                           : unmap(header, number(address), length, __builtin_return_address(0));
   return static_cast<int>(answer(result));
 }
@@ -215,14 +216,14 @@ EXPORTED void* mremap(void* address, size_t old_length, size_t new_length, int f
   const placement::Move move{number(address), old_length, new_length, flags, to};
   Header* const header = process::table();
   const long result = header == nullptr
-                          ? raw::mremap(move.address, old_length, new_length, flags, to)
+                          ? syscalls::mremap(move.address, old_length, new_length, flags, to)
                           : remap(header, move, __builtin_return_address(0));
   return reinterpret_cast<void*>(answer(result));
 }
 
 EXPORTED int mprotect(void* address, size_t length, int protection) noexcept {
   Header* const header = process::table();
-  const long result = header == nullptr ? raw::mprotect(number(address), length, protection)
+  const long result = header == nullptr ? syscalls::mprotect(number(address), length, protection)
                                         : protect(header, number(address), length, protection,
                                                   __builtin_return_address(0));
   return static_cast<int>(answer(result));
@@ -230,7 +231,7 @@ EXPORTED int mprotect(void* address, size_t length, int protection) noexcept {
 
 EXPORTED int madvise(void* address, size_t length, int advice) noexcept {
   Header* const header = process::table();
-  const long result = header == nullptr ? raw::madvise(number(address), length, advice)
+  const long result = header == nullptr ? syscalls::madvise(number(address), length, advice)
                                         : advise(header, number(address), length, advice,
                                                  __builtin_return_address(0));
   return static_cast<int>(answer(result));
@@ -246,7 +247,7 @@ EXPORTED int dlclose(void* handle) noexcept {
     next = real;
   }
   const int result = real == nullptr ? -1 : real(handle);
-  callers::forget();
+  call_site::forget();
   return result;
 }
 
@@ -255,5 +256,5 @@ EXPORTED const void* memmap_interpose_table() { return process::table(); }
 
 // From here on, what the library that holds `code` maps is memmap's.
 EXPORTED void memmap_interpose_enroll(const void* code) {
-  if (process::table() != nullptr) callers::enroll(code);
+  if (process::table() != nullptr) call_site::register_addon(code);
 }

@@ -1,7 +1,7 @@
 // What tells a process from all others since the system started, together with its number.
 #pragma once
 
-#include "raw.h"
+#include "interpose/syscall.h"
 
 namespace memmap::interpose {
 
@@ -22,10 +22,10 @@ inline uint64_t number_at(const char* text, const char* end) {
 inline Identity identity() {
   Identity found;
   char text[1024];
-  const long fd = raw::open("/proc/self/stat", O_RDONLY);
-  if (raw::failed(fd)) return found;
-  const long length = raw::read(fd, text, sizeof text);
-  raw::close(fd);
+  const long fd = syscalls::open("/proc/self/stat", O_RDONLY);
+  if (syscalls::failed(fd)) return found;
+  const long length = syscalls::read(fd, text, sizeof text);
+  syscalls::close(fd);
   // The name in parentheses may hold anything: the fields are counted behind the last one.
   const char* const end = text + (length < 0 ? 0 : length);
   const char* at = end;
@@ -34,8 +34,9 @@ inline Identity identity() {
   for (int blanks = 0; at < end && blanks < kBlanks; ++at) blanks += *at == ' ' ? 1 : 0;
   found.born = number_at(at, end);
   // "pid:[4026531836]"
-  const long linked = raw::call(SYS_readlinkat, AT_FDCWD, raw::number("/proc/self/ns/pid"),
-                                raw::number(text), sizeof text);
+  const long linked =
+      syscalls::call(SYS_readlinkat, AT_FDCWD, syscalls::number("/proc/self/ns/pid"),
+                     syscalls::number(text), sizeof text);
   constexpr long kPrefix = 5;
   if (linked > kPrefix) found.pid_namespace = number_at(text + kPrefix, text + linked);
   return found;

@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-#include "raw.h"
+#include "interpose/syscall.h"
 
 namespace memmap::interpose {
 
@@ -21,7 +21,7 @@ class Lock {
   void give() {
     stuck_.store(false, std::memory_order_relaxed);
     if ((word_.exchange(kFree, std::memory_order_release) & kAwaited) != 0) {
-      raw::futex_wake(&word_);
+      syscalls::futex_wake(&word_);
     }
   }
 
@@ -40,7 +40,7 @@ class Lock {
         return true;
       }
     }
-    const uint64_t until = raw::now() + kPatience;
+    const uint64_t until = syscalls::now() + kPatience;
     for (;;) {
       uint32_t found = word_.load(std::memory_order_relaxed);
       if (found == kFree) {
@@ -52,13 +52,13 @@ class Lock {
       }
       const uint32_t awaited = found | kAwaited;
       if (found != awaited && !word_.compare_exchange_weak(found, awaited)) continue;
-      const uint64_t time = raw::now();
+      const uint64_t time = syscalls::now();
       if (time >= until) {
         // Once is enough: until the holder goes on nobody else waits for it.
         stuck_.store(true, std::memory_order_relaxed);
         return false;
       }
-      raw::futex_wait(&word_, awaited, until - time);
+      syscalls::futex_wait(&word_, awaited, until - time);
     }
   }
 

@@ -1,14 +1,14 @@
-#include "placement.h"
+#include "interpose/placement.h"
 
 #include <errno.h>
 
 #include <initializer_list>
 
-#include "later.h"
-#include "process.h"
-#include "ranges.h"
-#include "raw.h"
-#include "say.h"
+#include "interpose/deferred_updates.h"
+#include "interpose/log.h"
+#include "interpose/process.h"
+#include "interpose/ranges.h"
+#include "interpose/syscall.h"
 
 namespace memmap::interpose::placement {
 
@@ -31,7 +31,7 @@ constexpr uint32_t kNodes = 1 << 18;
 Range arena;
 Range memory;
 Ranges room;
-Later later;
+DeferredUpdates deferred;
 Policy policy = Policy::kKernel;
 size_t page = 0;
 
@@ -43,20 +43,20 @@ void apply(bool adding, Range range) {
 
 template <typename Work>
 bool with_room(Work work) {
-  return process::alone([&] {
-    later.drain(apply);
+  return process::with_lock([&] {
+    deferred.drain(apply);
     work();
   });
 }
 
 void give(Range range) {
   if (range.empty()) return;
-  if (!with_room([&] { apply(true, range); })) static_cast<void>(later.push(true, range));
+  if (!with_room([&] { apply(true, range); })) static_cast<void>(deferred.push(true, range));
 }
 
 // Somebody maps at an address of his own choice: memory that he holds, if he is right.
 void claim(Range range) {
-  if (!with_room([&] { apply(false, range); })) static_cast<void>(later.push(false, range));
+  if (!with_room([&] { apply(false, range); })) static_cast<void>(deferred.push(false, range));
 }
 
 Range take(Header* header, size_t length) {
@@ -86,23 +86,23 @@ bool take_exactly(Header* header, Range range) {
 
 // Reserves it again over what is there. False: the kernel would not, and it is as it was.
 bool overlay(Range range) {
-  return !raw::failed(
-      raw::mmap(range.begin, range.size(), PROT_NONE, kReserved | MAP_FIXED, -1, 0));
+  return !syscalls::failed(
+      syscalls::mmap(range.begin, range.size(), PROT_NONE, kReserved | MAP_FIXED, -1, 0));
 }
 
 // Reserves what is a hole, over nobody. False: somebody is there.
-bool plug(Range range) {
-  const long at =
-      raw::mmap(range.begin, range.size(), PROT_NONE, kReserved | MAP_FIXED | kNoReplace, -1, 0);
+bool close_hole(Range range) {
+  const long at = syscalls::mmap(range.begin, range.size(), PROT_NONE,
+                                 kReserved | MAP_FIXED | kNoReplace, -1, 0);
   if (at == static_cast<long>(range.begin)) return true;
   // Before 4.17 it is only a hint.
-  if (!raw::failed(at)) raw::munmap(static_cast<uintptr_t>(at), range.size());
+  if (!syscalls::failed(at)) syscalls::munmap(static_cast<uintptr_t>(at), range.size());
   return false;
 }
 
 // What was mapped there has moved away.
 void refill(Range range) {
-  if (plug(range)) give(range);
+  if (close_hole(range)) give(range);
 }
 
 Range pages_of(uintptr_t address, size_t length, size_t unit) {
@@ -132,14 +132,14 @@ void say_without(size_t length, uintptr_t base, long error) {
       line << ": errno " << static_cast<uint64_t>(-error);
   }
   line << "; the kernel places";
-  line.say();
+  line.print();
 }
 
 long reserve(uintptr_t base, size_t length) {
   const int exactly = base == 0 ? 0 : MAP_FIXED | kNoReplace;
-  const long at = raw::mmap(base, length, PROT_NONE, kReserved | exactly, -1, 0);
-  if (raw::failed(at) || base == 0 || at == static_cast<long>(base)) return at;
-  raw::munmap(static_cast<uintptr_t>(at), length);
+  const long at = syscalls::mmap(base, length, PROT_NONE, kReserved | exactly, -1, 0);
+  if (syscalls::failed(at) || base == 0 || at == static_cast<long>(base)) return at;
+  syscalls::munmap(static_cast<uintptr_t>(at), length);
   return -EEXIST;
 }
 
@@ -151,18 +151,18 @@ void prepare(Header& header) {
   header.arena_error = 0;
   if (header.policy == Policy::kKernel) return;
   page = header.page_size;
-  const size_t books_size = kNodes * sizeof(Node);
-  auto* nodes = static_cast<Node*>(process::own_memory(books_size));
+  const size_t nodes_size = kNodes * sizeof(Node);
+  auto* nodes = static_cast<Node*>(process::own_memory(nodes_size));
   const long at = nodes == nullptr ? -ENOMEM : reserve(header.arena_base, header.arena_size);
-  if (raw::failed(at)) {
-    if (nodes != nullptr) raw::munmap(reinterpret_cast<uintptr_t>(nodes), books_size);
+  if (syscalls::failed(at)) {
+    if (nodes != nullptr) syscalls::munmap(reinterpret_cast<uintptr_t>(nodes), nodes_size);
     header.arena_error = static_cast<uint32_t>(-at);
     say_without(header.arena_size, header.arena_base, at);
     return;
   }
   const auto begin = static_cast<uintptr_t>(at);
-  const auto books_begin = reinterpret_cast<uintptr_t>(nodes);
-  memory = {books_begin, books_begin + books_size};
+  const auto nodes_begin = reinterpret_cast<uintptr_t>(nodes);
+  memory = {nodes_begin, nodes_begin + nodes_size};
   room.use(nodes, kNodes, header.policy == Policy::kBestFit);
   policy = header.policy;
   arena = {begin, begin + header.arena_size};
@@ -171,7 +171,7 @@ void prepare(Header& header) {
   static_cast<void>(room.add(arena));
 }
 
-Range books() { return memory; }
+Range node_memory() { return memory; }
 
 Range inside(Range range) {
   const Range part = arena.intersect(range);
@@ -183,23 +183,23 @@ namespace {
 long map_placed(Header* header, const Request& request, size_t length, bool* placed) {
   const Range range = take(header, length);
   if (!range.empty()) {
-    const long at = raw::mmap(range.begin, request.length, request.protection,
-                              request.flags | MAP_FIXED, request.fd, request.offset);
-    *placed = !raw::failed(at);
+    const long at = syscalls::mmap(range.begin, request.length, request.protection,
+                                   request.flags | MAP_FIXED, request.fd, request.offset);
+    *placed = !syscalls::failed(at);
     if (*placed) return at;
     // A fixed call that fails may leave a hole.
     if (overlay(range)) give(range);
   }
-  return raw::mmap(request.address, request.length, request.protection, request.flags, request.fd,
-                   request.offset);
+  return syscalls::mmap(request.address, request.length, request.protection, request.flags,
+                        request.fd, request.offset);
 }
 
 }  // namespace
 
 long map(Header* header, const Request& request, bool* placed) {
   const auto as_asked = [&] {
-    return raw::mmap(request.address, request.length, request.protection, request.flags, request.fd,
-                     request.offset);
+    return syscalls::mmap(request.address, request.length, request.protection, request.flags,
+                          request.fd, request.offset);
   };
   if (arena.empty()) return as_asked();
   // Huge pages, of a file as well, are left to the kernel.
@@ -215,15 +215,15 @@ long map(Header* header, const Request& request, bool* placed) {
     const bool hint = (request.flags & kElsewhere) == 0 && request.page == page;
     if (!(exactly || hint) || !take_exactly(header, asked)) return as_asked();
     const int flags = (request.flags & ~kNoReplace) | MAP_FIXED;
-    const long at = raw::mmap(request.address, request.length, request.protection, flags,
-                              request.fd, request.offset);
-    if (raw::failed(at) && overlay(asked)) give(asked);
+    const long at = syscalls::mmap(request.address, request.length, request.protection, flags,
+                                   request.fd, request.offset);
+    if (syscalls::failed(at) && overlay(asked)) give(asked);
     return at;
   }
   claim(part);
   const long at = as_asked();
   // Whoever holds the range goes on holding it; nobody falls into what may be a hole.
-  if (raw::failed(at)) plug(part);
+  if (syscalls::failed(at)) close_hole(part);
   return at;
 }
 
@@ -240,14 +240,14 @@ bool is_free(Header* header, uintptr_t address, size_t length) {
 long unmap(uintptr_t address, size_t length, bool* placed) {
   const Range range = pages_of(address, length);
   const Range part = inside(range);
-  if (part.empty()) return raw::munmap(address, length);
+  if (part.empty()) return syscalls::munmap(address, length);
   for (const Range outside : {Range{range.begin, part.begin}, Range{part.end, range.end}}) {
     if (outside.empty()) continue;
-    const long result = raw::munmap(outside.begin, outside.size());
-    if (raw::failed(result)) return result;
+    const long result = syscalls::munmap(outside.begin, outside.size());
+    if (syscalls::failed(result)) return result;
   }
   // At the limit of mappings the overlay may be one too many: then it is a hole that nobody uses.
-  if (!overlay(part)) return raw::munmap(part.begin, part.size());
+  if (!overlay(part)) return syscalls::munmap(part.begin, part.size());
   give(part);
   *placed = true;
   return 0;
@@ -259,9 +259,9 @@ namespace {
 long move_inside(Header* header, const Move& move, size_t length, bool* placed) {
   const Range target = take(header, length);
   if (target.empty()) return -ENOMEM;
-  const long at = raw::mremap(move.address, move.old_length, move.new_length,
-                              MREMAP_MAYMOVE | MREMAP_FIXED, target.begin);
-  *placed = !raw::failed(at);
+  const long at = syscalls::mremap(move.address, move.old_length, move.new_length,
+                                   MREMAP_MAYMOVE | MREMAP_FIXED, target.begin);
+  *placed = !syscalls::failed(at);
   if (!*placed && overlay(target)) give(target);
   return at;
 }
@@ -270,7 +270,7 @@ long move_inside(Header* header, const Move& move, size_t length, bool* placed) 
 
 long remap(Header* header, const Move& move, bool* placed) {
   const auto as_asked = [&] {
-    return raw::mremap(move.address, move.old_length, move.new_length, move.flags, move.to);
+    return syscalls::mremap(move.address, move.old_length, move.new_length, move.flags, move.to);
   };
   if (arena.empty()) return as_asked();
   const bool fixed = (move.flags & MREMAP_FIXED) != 0;
@@ -285,8 +285,8 @@ long remap(Header* header, const Move& move, bool* placed) {
     const Range new_part = inside(target);
     if (!new_part.empty()) claim(new_part);
     const long at = as_asked();
-    if (raw::failed(at)) {
-      if (!new_part.empty()) plug(new_part);
+    if (syscalls::failed(at)) {
+      if (!new_part.empty()) close_hole(new_part);
     } else if (!stays && !old_part.empty()) {
       refill(old_part);
     }
@@ -304,13 +304,13 @@ long remap(Header* header, const Move& move, bool* placed) {
     // The kernel's own way is to unmap what is left over.
     const size_t rest = from.size() - target.size();
     const long result = unmap(move.address + target.size(), rest, placed);
-    return raw::failed(result) ? result : static_cast<long>(move.address);
+    return syscalls::failed(result) ? result : static_cast<long>(move.address);
   }
   if ((move.flags & MREMAP_MAYMOVE) == 0) return as_asked();
   const bool grows = target.size() > from.size();
   long at = grows ? move_inside(header, move, target.size(), placed) : 0;
   if (!*placed) at = as_asked();
-  if (!raw::failed(at) && at != static_cast<long>(move.address)) refill(old_part);
+  if (!syscalls::failed(at) && at != static_cast<long>(move.address)) refill(old_part);
   return at;
 }
 

@@ -2,18 +2,18 @@
 // in it stays PROT_NONE, so that nobody else slips in. Must not know who asks.
 #pragma once
 
-#include "../range.h"
-#include "table.h"
+#include "base/range.h"
+#include "interpose/trace_buffer.h"
 
 namespace memmap::interpose::placement {
 
 void prepare(Header& header);
-[[nodiscard]] Range books();
+[[nodiscard]] Range node_memory();
 
 // The part of the range that lies in the arena.
 [[nodiscard]] Range inside(Range range);
 
-// As the calls of raw.h, for requests that touch the arena or may be placed in it. *placed: the
+// As the calls of syscall.h, for requests that touch the arena or may be placed in it. *placed: the
 // address, or what becomes of it, is the arena's doing.
 struct Request {
   uintptr_t address;

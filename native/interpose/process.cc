@@ -1,15 +1,15 @@
-#include "process.h"
+#include "interpose/process.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "identity.h"
-#include "placement.h"
-#include "protection.h"
-#include "say.h"
-#include "snapshot.h"
-#include "trace.h"
+#include "interpose/identity.h"
+#include "interpose/log.h"
+#include "interpose/placement.h"
+#include "interpose/protection.h"
+#include "interpose/snapshot.h"
+#include "interpose/trace.h"
 
 namespace memmap::interpose::process {
 
@@ -57,7 +57,7 @@ const char* value_of(const char* variable) {
 bool is_unwanted() {
   const char* const only = value_of(kParent);
   if (only == nullptr) return false;
-  return number_at(only, only + __builtin_strlen(only)) != raw::getppid();
+  return number_at(only, only + __builtin_strlen(only)) != syscalls::getppid();
 }
 
 // Appends "." and a number to a path of that length. False: too long.
@@ -97,37 +97,38 @@ bool is_good(const Header& found, uint64_t size) {
 
 // Maps the table of that name. Null: there is none, or it is not one.
 Header* map_table(const char* name, bool create, const Header* like) {
-  const long fd = raw::open(name, O_RDWR | (create ? O_CREAT | O_EXCL : 0), 0600);
-  if (raw::failed(fd)) return nullptr;
+  const long fd = syscalls::open(name, O_RDWR | (create ? O_CREAT | O_EXCL : 0), 0600);
+  if (syscalls::failed(fd)) return nullptr;
   Header* found = nullptr;
   uint64_t size = 0;
   if (create) {
     size = size_for(like->capacity);
-    if (size > raw::file_limit() || raw::failed(raw::ftruncate(fd, size))) size = 0;
+    if (size > syscalls::file_limit() || syscalls::failed(syscalls::ftruncate(fd, size))) size = 0;
   } else {
-    const long end = raw::call(SYS_lseek, fd, 0, SEEK_END);
-    size = raw::failed(end) ? 0 : static_cast<uint64_t>(end);
+    const long end = syscalls::call(SYS_lseek, fd, 0, SEEK_END);
+    size = syscalls::failed(end) ? 0 : static_cast<uint64_t>(end);
   }
   if (size >= size_for(1)) {
-    const long at = raw::mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, static_cast<int>(fd), 0);
-    if (!raw::failed(at)) found = reinterpret_cast<Header*>(at);
+    const long at =
+        syscalls::mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, static_cast<int>(fd), 0);
+    if (!syscalls::failed(at)) found = reinterpret_cast<Header*>(at);
   }
   if (found != nullptr && create) {
     __builtin_memcpy(static_cast<void*>(found), like, offsetof(Header, pid));
   }
   if (found != nullptr && (!is_good(*found, size) || !trace::prepare(found, fd))) {
-    raw::munmap(reinterpret_cast<uintptr_t>(found), size);
+    syscalls::munmap(reinterpret_cast<uintptr_t>(found), size);
     found = nullptr;
   }
-  raw::close(fd);
-  if (found == nullptr && create) raw::unlink(name);
+  syscalls::close(fd);
+  if (found == nullptr && create) syscalls::unlink(name);
   return found;
 }
 
 bool exists(const char* name) {
-  const long fd = raw::open(name, O_RDONLY);
-  if (raw::failed(fd)) return false;
-  raw::close(fd);
+  const long fd = syscalls::open(name, O_RDONLY);
+  if (syscalls::failed(fd)) return false;
+  syscalls::close(fd);
   return true;
 }
 
@@ -150,7 +151,7 @@ Header* table_of_child(const char* base, const Header* root) {
     if (found == nullptr && !exists(path)) return nullptr;
     if (found == nullptr) continue;
     if (is_own(*found)) return found;
-    raw::munmap(reinterpret_cast<uintptr_t>(found), size_for(found->capacity));
+    syscalls::munmap(reinterpret_cast<uintptr_t>(found), size_for(found->capacity));
   }
   return nullptr;
 }
@@ -162,7 +163,7 @@ Header* open_table() {
   if (root == nullptr) {
     Line line;
     line << "the trace cannot be opened, so nothing is recorded: " << name;
-    line.say();
+    line.print();
     return nullptr;
   }
   uint32_t unclaimed = 0;
@@ -173,27 +174,28 @@ Header* open_table() {
     return root;
   }
   Header* own = table_of_child(name, root);
-  raw::munmap(reinterpret_cast<uintptr_t>(root), size_for(root->capacity));
+  syscalls::munmap(reinterpret_cast<uintptr_t>(root), size_for(root->capacity));
   return own;
 }
 
 bool prepare_fork(size_t page) {
   here = static_cast<Here*>(own_memory(page));
   if (here == nullptr) return false;
-  wiped = !raw::failed(raw::madvise(reinterpret_cast<uintptr_t>(here), page, kWipeOnFork));
+  wiped =
+      !syscalls::failed(syscalls::madvise(reinterpret_cast<uintptr_t>(here), page, kWipeOnFork));
   here->alive = 1;
   return true;
 }
 
 bool start() {
-  pid = raw::getpid();
+  pid = syscalls::getpid();
   self = identity();
   header = open_table();
   if (header == nullptr || !prepare_fork(header->page_size)) return false;
   header->images += 1;
   header->first = header->next.load();
-  header->started_monotonic = raw::now();
-  header->started_realtime = raw::now(CLOCK_REALTIME);
+  header->started_monotonic = syscalls::now();
+  header->started_realtime = syscalls::now(CLOCK_REALTIME);
   header->ended_monotonic = 0;
   header->pid = pid;
   header->born = self.born;
@@ -208,8 +210,8 @@ bool start() {
 
 void* own_memory(size_t length) {
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  const long at = raw::mmap(0, length, PROT_READ | PROT_WRITE, flags, -1, 0);
-  return raw::failed(at) ? nullptr : reinterpret_cast<void*>(at);
+  const long at = syscalls::mmap(0, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+  return syscalls::failed(at) ? nullptr : reinterpret_cast<void*>(at);
 }
 
 Header* table() {
@@ -222,12 +224,12 @@ Header* table() {
   }
   if (now != State::kRecorded) return nullptr;
   const bool alive =
-      wiped ? here->alive.load(std::memory_order_relaxed) != 0 : raw::getpid() == pid;
+      wiped ? here->alive.load(std::memory_order_relaxed) != 0 : syscalls::getpid() == pid;
   return alive ? header : nullptr;
 }
 
 uint32_t thread_id() {
-  if (cached_thread == 0) cached_thread = raw::gettid();
+  if (cached_thread == 0) cached_thread = syscalls::gettid();
   return cached_thread;
 }
 
@@ -242,7 +244,7 @@ namespace {
   Header* const recorded = table();
   if (recorded == nullptr) return;
   snapshot::take(path, ".end");
-  recorded->ended_monotonic = raw::now();
+  recorded->ended_monotonic = syscalls::now();
 }
 
 }  // namespace

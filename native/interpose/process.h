@@ -2,8 +2,8 @@
 // is to touch what must be locked. Must not know what is recorded.
 #pragma once
 
-#include "lock.h"
-#include "table.h"
+#include "interpose/lock.h"
+#include "interpose/trace_buffer.h"
 
 namespace memmap::interpose::process {
 
@@ -16,7 +16,7 @@ Header* table();
 // Runs `work` alone. False: it could not be, and was not run.
 Lock* lock();
 template <typename Work>
-bool alone(Work work) {
+bool with_lock(Work work) {
   Lock* own = lock();
   if (own == nullptr || !own->take(thread_id())) return false;
   work();

@@ -1,12 +1,12 @@
-#include "protection.h"
+#include "interpose/protection.h"
 
 #include <initializer_list>
 
-#include "callers.h"
-#include "later.h"
-#include "process.h"
-#include "ranges.h"
-#include "say.h"
+#include "interpose/call_site.h"
+#include "interpose/deferred_updates.h"
+#include "interpose/log.h"
+#include "interpose/process.h"
+#include "interpose/ranges.h"
 
 namespace memmap::interpose::protection {
 
@@ -18,7 +18,7 @@ constexpr uint32_t kFewNodes = 8192;
 std::atomic<Protect> mode{Protect::kOff};
 Ranges owned;
 Range memory;
-Later later;
+DeferredUpdates deferred;
 // Read without the lock: whether there is anything to look for, and where.
 std::atomic<uintptr_t> lowest{~uintptr_t{0}};
 std::atomic<uintptr_t> highest{0};
@@ -35,22 +35,22 @@ void apply(bool adding, Range range) {
   if (overfull.exchange(true)) return;
   Line line;
   line << "more ranges than can be kept: some of memmap's memory is not protected";
-  line.say();
+  line.print();
 }
 
-// The books are not right any more: from here on nothing is refused by them.
+// The set is not right any more: from here on nothing is refused by them.
 void give_up() {
   Protect refusing = Protect::kRefuse;
   if (!mode.compare_exchange_strong(refusing, Protect::kReport)) return;
   Line line;
   line << "lost count of memmap's memory: from here on calls that hit it are only reported";
-  line.say();
+  line.print();
 }
 
 template <typename Work>
 bool with_set(Work work) {
-  return process::alone([&] {
-    later.drain(apply);
+  return process::with_lock([&] {
+    deferred.drain(apply);
     work();
   });
 }
@@ -72,14 +72,14 @@ const char* name_of(Call call) {
 }
 
 void change(bool adding, Range range) {
-  const bool done = with_set([&] { apply(adding, range); }) || later.push(adding, range);
+  const bool done = with_set([&] { apply(adding, range); }) || deferred.push(adding, range);
   if (!done && !adding) give_up();
 }
 
-void tell(Header* header, const Attempt& attempt, bool refuses) {
-  const uint32_t bit = 1U << static_cast<uint32_t>(attempt.call);
+void report(Header* header, const CheckedCall& checked, bool refuses) {
+  const uint32_t bit = 1U << static_cast<uint32_t>(checked.call);
   if ((told.fetch_or(bit) & bit) != 0) return;
-  const uint16_t library = callers::library_of(header, attempt.caller);
+  const uint16_t library = call_site::library_of(header, checked.caller);
   char path[sizeof(Library::path) + 1] = "unknown code";
   if (library != 0) {
     const auto* names =
@@ -89,11 +89,11 @@ void tell(Header* header, const Attempt& attempt, bool refuses) {
     path[name.length] = '\0';
   }
   Line line;
-  line << name_of(attempt.call) << " by " << path << " in thread " << process::thread_id()
+  line << name_of(checked.call) << " by " << path << " in thread " << process::thread_id()
        << " hits memory that memmap mapped: ";
-  line.hex(attempt.range.begin) << " to ";
-  line.hex(attempt.range.end) << (refuses ? ", refused (EPERM)" : ", reported");
-  line.say();
+  line.hex(checked.range.begin) << " to ";
+  line.hex(checked.range.end) << (refuses ? ", refused (EPERM)" : ", reported");
+  line.print();
 }
 
 }  // namespace
@@ -113,10 +113,10 @@ void prepare(const Header& header) {
   mode = Protect::kOff;
   Line line;
   line << "no memory for the list of protected ranges: nothing is protected";
-  line.say();
+  line.print();
 }
 
-Range books() { return memory; }
+Range node_memory() { return memory; }
 
 void add(Range range) {
   if (mode == Protect::kOff || range.empty()) return;
@@ -136,15 +136,15 @@ void remove(Range range) {
 
 void forget(Range range) { remove(range); }
 
-Verdict judge(Header* header, const Attempt& attempt) {
-  if (mode == Protect::kOff || !may_hit(attempt.range)) return Verdict::kDone;
+Verdict check_policy(Header* header, const CheckedCall& checked) {
+  if (mode == Protect::kOff || !may_hit(checked.range)) return Verdict::kDone;
   bool hit = false;
-  if (!with_set([&] { hit = owned.overlaps(attempt.range); })) {
+  if (!with_set([&] { hit = owned.overlaps(checked.range); })) {
     header->unchecked.fetch_add(1, std::memory_order_relaxed);
   }
   if (!hit) return Verdict::kDone;
   const bool refuses = mode == Protect::kRefuse;
-  tell(header, attempt, refuses);
+  report(header, checked, refuses);
   return refuses ? Verdict::kRefused : Verdict::kReported;
 }
 

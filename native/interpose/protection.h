@@ -2,14 +2,14 @@
 // the calls are made.
 #pragma once
 
-#include "../range.h"
-#include "table.h"
+#include "base/range.h"
+#include "interpose/trace_buffer.h"
 
 namespace memmap::interpose::protection {
 
 void prepare(const Header& header);
 // The memory of the helper's own in which the set is kept.
-[[nodiscard]] Range books();
+[[nodiscard]] Range node_memory();
 
 // memmap mapped it; memmap is about to unmap it.
 void add(Range range);
@@ -19,11 +19,11 @@ void forget(Range range);
 
 // What is to be done with a call that would change the range: kDone, kReported or kRefused. The
 // first of each kind is told on stderr.
-struct Attempt {
+struct CheckedCall {
   Call call;
   Range range;
   const void* caller;
 };
-[[nodiscard]] Verdict judge(Header* header, const Attempt& attempt);
+[[nodiscard]] Verdict check_policy(Header* header, const CheckedCall& checked);
 
 }  // namespace memmap::interpose::protection

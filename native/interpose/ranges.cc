@@ -1,5 +1,5 @@
 // Treaps without recursion: a signal handler may have little stack.
-#include "ranges.h"
+#include "interpose/ranges.h"
 
 namespace memmap::interpose {
 

@@ -2,8 +2,8 @@
 // find room in itself. The caller locks. Knows no system call.
 #pragma once
 
-#include "../range.h"
-#include "table.h"
+#include "base/range.h"
+#include "interpose/trace_buffer.h"
 
 namespace memmap::interpose {
 

@@ -1,10 +1,10 @@
-#include "trace.h"
+#include "interpose/trace.h"
 
 #include <errno.h>
 
-#include "callers.h"
-#include "placement.h"
-#include "protection.h"
+#include "interpose/call_site.h"
+#include "interpose/placement.h"
+#include "interpose/protection.h"
 
 namespace memmap::interpose::trace {
 
@@ -31,7 +31,7 @@ long populate(Header* header, uint64_t begin, uint64_t end) {
   const uintptr_t from = begin == 0 ? base : reinterpret_cast<uintptr_t>(records(header) + begin);
   const auto to = reinterpret_cast<uintptr_t>(records(header) + end);
   const uintptr_t first = from & ~mask;
-  return raw::madvise(first, ((to + mask) & ~mask) - first, kPopulateWrite);
+  return syscalls::madvise(first, ((to + mask) & ~mask) - first, kPopulateWrite);
 }
 
 // Several may do it at once, and each may be ended in the middle of it.
@@ -39,7 +39,7 @@ void extend(Header* header, uint64_t index) {
   uint64_t begin = header->ready.load();
   while (begin < header->capacity && begin < index + kStep / 2) {
     const uint64_t end = step_after(header, begin);
-    if (raw::failed(populate(header, begin, end))) {
+    if (syscalls::failed(populate(header, begin, end))) {
       // What cannot be had is not asked for again: the rest is lost, and counted.
       full = true;
       return;
@@ -59,17 +59,17 @@ bool prepare(Header* header, long fd) {
   if (done == -EINVAL) {
     // An older kernel: every block now, so that none can be missing later.
     const uint64_t size = kRecords + header->capacity * sizeof(Record);
-    if (raw::failed(raw::fallocate(fd, size))) return false;
+    if (syscalls::failed(syscalls::fallocate(fd, size))) return false;
     header->ready = header->capacity;
     return true;
   }
-  if (raw::failed(done)) return false;
+  if (syscalls::failed(done)) return false;
   header->ready = first;
   return true;
 }
 
 void append(Header* header, const Entry& entry, const void* caller, uint64_t time) {
-  const uint16_t library = callers::library_of(header, caller);
+  const uint16_t library = call_site::library_of(header, caller);
   const uint64_t index = header->next.fetch_add(1, std::memory_order_relaxed);
   if (index < header->capacity && !full.load(std::memory_order_relaxed) &&
       index + kStep / 2 > header->ready.load(std::memory_order_relaxed)) {
@@ -80,7 +80,7 @@ void append(Header* header, const Entry& entry, const void* caller, uint64_t tim
     return;
   }
   Record& record = records(header)[index];
-  record.time = time == 0 ? raw::now() : time;
+  record.time = time == 0 ? syscalls::now() : time;
   record.address = entry.address;
   record.length = entry.length;
   record.result = entry.result;
@@ -112,8 +112,8 @@ void append_own(Header* header, const void* here) {
   const uint64_t table = kRecords + header->capacity * sizeof(Record);
   add(reinterpret_cast<uint64_t>(header), table, kData, MAP_SHARED);
   add(reinterpret_cast<uint64_t>(here), header->page_size, kData, kAnonymous);
-  add(protection::books().begin, protection::books().size(), kData, kAnonymous);
-  add(placement::books().begin, placement::books().size(), kData, kAnonymous);
+  add(protection::node_memory().begin, protection::node_memory().size(), kData, kAnonymous);
+  add(placement::node_memory().begin, placement::node_memory().size(), kData, kAnonymous);
   add(header->arena_at, header->arena_length, PROT_NONE, kAnonymous);
 }
 

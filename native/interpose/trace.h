@@ -1,7 +1,7 @@
 // Appends records to the table, without a lock. Must not know what the calls do.
 #pragma once
 
-#include "process.h"
+#include "interpose/process.h"
 
 namespace memmap::interpose::trace {
 
@@ -24,7 +24,7 @@ struct Entry {
 // `time`: 0 is now.
 void append(Header* header, const Entry& entry, const void* caller, uint64_t time);
 
-// What the helper itself has mapped: the table, the arena, its books.
+// What the helper itself has mapped: the table, the arena, its sets.
 void append_own(Header* header, const void* here);
 
 }  // namespace memmap::interpose::trace

@@ -7,28 +7,28 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-#include "../interpose/raw.h"
-#include "presence.h"
+#include "interpose/syscall.h"
+#include "reaper/presence.h"
 
 namespace memmap::reaper {
 namespace {
 
-namespace raw = interpose::raw;
+namespace syscalls = interpose::syscalls;
 
 constexpr long kObject = 3;
 constexpr long kInterrupted = -4;    // EINTR
 constexpr int kSetLockAndWait = 38;  // F_OFD_SETLKW
 
 [[noreturn]] void leave(int code) {
-  for (;;) raw::call(SYS_exit_group, code);
+  for (;;) syscalls::call(SYS_exit_group, code);
 }
 
 // What the terminal and the pipes of whoever started it must not wait for.
 void close_all_but_object() {
-  for (long fd = 0; fd < kObject; ++fd) raw::close(fd);
-  if (!raw::failed(raw::call(SYS_close_range, kObject + 1, UINT32_MAX, 0))) return;
+  for (long fd = 0; fd < kObject; ++fd) syscalls::close(fd);
+  if (!syscalls::failed(syscalls::call(SYS_close_range, kObject + 1, UINT32_MAX, 0))) return;
   constexpr long kMost = 65536;  // before 5.9
-  for (long fd = kObject + 1; fd < kMost; ++fd) raw::close(fd);
+  for (long fd = kObject + 1; fd < kMost; ++fd) syscalls::close(fd);
 }
 
 // Waits until nobody else has a lock on that byte.
@@ -39,18 +39,18 @@ bool lock(int64_t byte) {
   whole.l_len = 1;
   long answer = 0;
   do {
-    answer = raw::call(SYS_fcntl, kObject, kSetLockAndWait, raw::number(&whole));
+    answer = syscalls::call(SYS_fcntl, kObject, kSetLockAndWait, syscalls::number(&whole));
   } while (answer == kInterrupted);
-  return !raw::failed(answer);
+  return !syscalls::failed(answer);
 }
 
 // The name may be somebody else's by now.
 bool is_still(const char* path) {
   struct stat ours {};
   struct stat named {};
-  return !raw::failed(raw::call(SYS_fstat, kObject, raw::number(&ours))) &&
-         !raw::failed(raw::call(SYS_newfstatat, AT_FDCWD, raw::number(path), raw::number(&named),
-                                AT_SYMLINK_NOFOLLOW)) &&
+  return !syscalls::failed(syscalls::call(SYS_fstat, kObject, syscalls::number(&ours))) &&
+         !syscalls::failed(syscalls::call(SYS_newfstatat, AT_FDCWD, syscalls::number(path),
+                                          syscalls::number(&named), AT_SYMLINK_NOFOLLOW)) &&
          ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
@@ -60,14 +60,14 @@ bool is_still(const char* path) {
 extern "C" [[noreturn]] __attribute__((used)) void memmap_reaper(const long* stack) {
   if (stack[0] < 2) leave(2);
   const char* path = reinterpret_cast<const char*>(stack[2]);
-  raw::call(SYS_setsid);
+  syscalls::call(SYS_setsid);
   // Whoever started it waits for the first one only, unless all orphans would be its own.
   const bool stays = stack[0] > 2;
-  const long child = stays ? 0 : raw::call(SYS_clone, SIGCHLD);
-  if (child != 0) leave(raw::failed(child) ? 1 : 0);
+  const long child = stays ? 0 : syscalls::call(SYS_clone, SIGCHLD);
+  if (child != 0) leave(syscalls::failed(child) ? 1 : 0);
   close_all_but_object();
-  raw::call(SYS_chdir, raw::number("/"));
-  if (lock(kPresenceByte) && lock(kRemovalByte) && is_still(path)) raw::unlink(path);
+  syscalls::call(SYS_chdir, syscalls::number("/"));
+  if (lock(kPresenceByte) && lock(kRemovalByte) && is_still(path)) syscalls::unlink(path);
   leave(0);
 }
 

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 namespace memmap::sys {
 

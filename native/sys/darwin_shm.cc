@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm.h"
+#include "sys/shm.h"
 
 namespace memmap::sys {
 
@@ -69,7 +69,7 @@ Result<SharedStatus> named_status(const char* name) {
 
 // An object that loses its name at once.
 Result<int> memory_file() {
-  for (int attempt = 0; attempt < 16; ++attempt) {
+  for (int access = 0; access < 16; ++access) {
     char name[31];
     snprintf(name, sizeof name, "memmap-%08x%08x", arc4random(), arc4random());
     const auto made = create_shared(name, S_IRUSR | S_IWUSR);

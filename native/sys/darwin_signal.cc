@@ -21,13 +21,13 @@
 
 #include <atomic>
 
-#include "in_signal.h"
+#include "sys/signal_safe.h"
 
-namespace memmap::sys::in_signal {
+namespace memmap::sys::signal_safe {
 
 namespace {
 
-// Both ends of the bell. A pipe: write(2) is async-signal-safe, and semaphores of POSIX are not
+// Both ends of the doorbell. A pipe: write(2) is async-signal-safe, and semaphores of POSIX are not
 // there.
 std::atomic<int> bell_read{-1};
 std::atomic<int> bell_write{-1};
@@ -62,7 +62,7 @@ void prepare() {
 
 void forget_parent() {}
 
-Attempt attempt_of(const siginfo_t* info, const void* context) {
+FaultAccess access_of(const siginfo_t* info, const void* context) {
   const auto* machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
 #if defined(__x86_64__)
@@ -84,12 +84,12 @@ uint64_t unix_ms() {
   return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
 }
 
-void rest() { sched_yield(); }
+void yield() { sched_yield(); }
 
 uintptr_t map_pages(size_t length) { return map_raw(0, length, PROT_READ | PROT_WRITE, 0); }
 uintptr_t reserve(size_t length) { return map_raw(0, length, PROT_NONE, 0); }
 
-bool put_zeros(Range pages, int protection) {
+bool map_zeros(Range pages, int protection) {
   return map_raw(pages.begin, pages.size(), protection, MAP_FIXED) != 0;
 }
 
@@ -114,7 +114,7 @@ uintptr_t duplicate(uintptr_t page, size_t length) {
 
 void unlock(Range pages) { munlock(pages.data(), pages.size()); }
 
-bool evict(Range pages, uintptr_t to) {
+bool move_keep(Range pages, uintptr_t to) {
   return remap_raw(pages.begin, pages.size(), VM_FLAGS_FIXED | VM_FLAGS_OVERWRITE, to) != 0;
 }
 
@@ -128,7 +128,7 @@ bool copy(void* to, const void* from, size_t length) {
 
 int populate(Range, bool) { return ENOSYS; }
 
-bool look(uintptr_t address, Behind* found, char* path, size_t path_size) {
+bool query_region(uintptr_t address, RegionInfo* found, char* path, size_t path_size) {
   if (path != nullptr) path[0] = '\0';
   mach_vm_address_t begin = address;
   mach_vm_size_t size = 0;
@@ -143,28 +143,29 @@ bool look(uintptr_t address, Behind* found, char* path, size_t path_size) {
   if ((info.protection & VM_PROT_READ) != 0) protection |= PROT_READ;
   if ((info.protection & VM_PROT_WRITE) != 0) protection |= PROT_WRITE;
   if ((info.protection & VM_PROT_EXECUTE) != 0) protection |= PROT_EXEC;
-  proc_regionwithpathinfo behind{};
-  const int told = proc_pidinfo(getpid(), PROC_PIDREGIONPATHINFO, address, &behind, sizeof behind);
-  const bool file = told == static_cast<int>(sizeof behind);
-  const char* name = file ? behind.prp_vip.vip_path : "";
+  proc_regionwithpathinfo region_info{};
+  const int told =
+      proc_pidinfo(getpid(), PROC_PIDREGIONPATHINFO, address, &region_info, sizeof region_info);
+  const bool file = told == static_cast<int>(sizeof region_info);
+  const char* name = file ? region_info.prp_vip.vip_path : "";
   if (path != nullptr && strnlen(name, path_size) < path_size) strlcpy(path, name, path_size);
   *found = {{{static_cast<uintptr_t>(begin), static_cast<uintptr_t>(begin + size)},
              protection,
              info.shared != 0,
              info.offset,
-             file ? behind.prp_vip.vip_vi.vi_stat.vst_ino : 0},
+             file ? region_info.prp_vip.vip_vi.vi_stat.vst_ino : 0},
             0};
   return true;
 }
 
-Named named(const char* path) {
+FileId identify_file(const char* path) {
   struct stat status {};
   if (path[0] != '/' || stat(path, &status) != 0 || !S_ISREG(status.st_mode)) return {};
   return {true, static_cast<uint64_t>(status.st_dev), status.st_ino,
           static_cast<uint64_t>(status.st_size)};
 }
 
-Reading read_at(const char* path, const Named& file, uint64_t offset) {
+Reading read_at(const char* path, const FileId& file, uint64_t offset) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return Reading::kUnknown;
   struct stat status {};
@@ -185,15 +186,15 @@ bool has_space(const char* path) {
   return status.f_bavail * static_cast<uint64_t>(status.f_bsize) > kFew;
 }
 
-void ring() {
+void ring_doorbell() {
   const char one = 1;
   static_cast<void>(write(bell_write.load(), &one, 1));
 }
 
-void wait_for_ring() {
+void wait_for_doorbell() {
   char taken[64];
   while (read(bell_read.load(), taken, sizeof taken) < 0 && errno == EINTR) {
   }
 }
 
-}  // namespace memmap::sys::in_signal
+}  // namespace memmap::sys::signal_safe

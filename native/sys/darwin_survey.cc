@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "survey.h"
+#include "sys/survey.h"
 
 namespace memmap::sys {
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-#include "sync.h"
+#include "sys/sync.h"
 
 namespace memmap::sys {
 

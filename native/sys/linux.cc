@@ -14,9 +14,9 @@
 
 #include <initializer_list>
 
-#include "denied.h"
-#include "procmap.h"
-#include "sys.h"
+#include "sys/denied.h"
+#include "sys/procmap.h"
+#include "sys/sys.h"
 
 namespace memmap::sys {
 

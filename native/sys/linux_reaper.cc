@@ -9,8 +9,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "denied.h"
-#include "linux_shm.h"
+#include "sys/denied.h"
+#include "sys/linux_shm.h"
 
 namespace memmap::sys {
 

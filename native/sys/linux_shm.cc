@@ -1,5 +1,5 @@
 // Shared memory on Linux: files in /dev/shm, which is where shm_open(3) of glibc and musl has them.
-#include "linux_shm.h"
+#include "sys/linux_shm.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "denied.h"
+#include "sys/denied.h"
 
 namespace memmap::sys {
 

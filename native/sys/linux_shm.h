@@ -5,7 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "shm.h"
+#include "sys/shm.h"
 
 namespace memmap::sys {
 

@@ -15,10 +15,10 @@
 
 #include <atomic>
 
-#include "in_signal.h"
-#include "procmap.h"
+#include "sys/procmap.h"
+#include "sys/signal_safe.h"
 
-namespace memmap::sys::in_signal {
+namespace memmap::sys::signal_safe {
 
 namespace {
 
@@ -53,7 +53,7 @@ bool copy_path(const char* from, char* path, size_t path_size) {
   return true;
 }
 
-bool query(uintptr_t address, Behind* found, char* path, size_t path_size) {
+bool query(uintptr_t address, RegionInfo* found, char* path, size_t path_size) {
   ProcmapQuery asked{};
   asked.size = sizeof asked;
   asked.query_addr = address;
@@ -72,7 +72,7 @@ bool query(uintptr_t address, Behind* found, char* path, size_t path_size) {
 }
 
 // The text list, with no more memory than this: a path that does not fit is not known.
-bool look_through_text(uintptr_t address, Behind* found, char* path, size_t path_size) {
+bool look_through_text(uintptr_t address, RegionInfo* found, char* path, size_t path_size) {
   // Of its own, if one can be had: somebody may have closed ours.
   const long own = syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
   const int fd = own >= 0 ? static_cast<int>(own) : maps_fd.load();
@@ -163,16 +163,16 @@ void forget_parent() {
 }
 
 #if defined(__x86_64__)
-Attempt attempt_of(const siginfo_t* info, const void* context) {
+FaultAccess access_of(const siginfo_t* info, const void* context) {
   const auto& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
   constexpr greg_t kWrite = 2;  // bit 1 of the page fault's error code
   return {reinterpret_cast<uintptr_t>(info->si_addr), static_cast<uintptr_t>(registers[REG_RIP]),
           true, (registers[REG_ERR] & kWrite) != 0};
 }
 #elif defined(__aarch64__)
-Attempt attempt_of(const siginfo_t* info, const void* context) {
+FaultAccess access_of(const siginfo_t* info, const void* context) {
   const auto& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
-  Attempt found{reinterpret_cast<uintptr_t>(info->si_addr), machine.pc, false, false};
+  FaultAccess found{reinterpret_cast<uintptr_t>(info->si_addr), machine.pc, false, false};
   // The kernel's list of records that follow the registers; esr_context holds the syndrome.
   constexpr uint32_t kEsr = 0x45535201;
   constexpr uint64_t kWriteNotRead = uint64_t{1} << 6;
@@ -198,7 +198,7 @@ Attempt attempt_of(const siginfo_t* info, const void* context) {
   return found;
 }
 #else
-Attempt attempt_of(const siginfo_t* info, const void*) {
+FaultAccess access_of(const siginfo_t* info, const void*) {
   return {reinterpret_cast<uintptr_t>(info->si_addr), 0, false, false};
 }
 #endif
@@ -211,7 +211,7 @@ uint64_t unix_ms() {
   return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
 }
 
-void rest() { syscall(SYS_sched_yield); }
+void yield() { syscall(SYS_sched_yield); }
 
 // RLIMIT_DATA counts private writable memory only: where that is refused, shared memory will do.
 uintptr_t map_writable(uintptr_t at, size_t length, int protection, int flags) {
@@ -225,7 +225,7 @@ uintptr_t map_writable(uintptr_t at, size_t length, int protection, int flags) {
 uintptr_t map_pages(size_t length) { return map_writable(0, length, PROT_READ | PROT_WRITE, 0); }
 uintptr_t reserve(size_t length) { return map_raw(0, length, PROT_NONE, 0); }
 
-bool put_zeros(Range pages, int protection) {
+bool map_zeros(Range pages, int protection) {
   return map_writable(pages.begin, pages.size(), protection, MAP_FIXED) != 0;
 }
 
@@ -250,7 +250,7 @@ uintptr_t duplicate(uintptr_t page, size_t length) {
 
 void unlock(Range pages) { syscall(SYS_munlock, pages.begin, pages.size()); }
 
-bool evict(Range pages, uintptr_t to) {
+bool move_keep(Range pages, uintptr_t to) {
   return remap_raw(pages.begin, pages.size(), pages.size(),
                    MREMAP_MAYMOVE | MREMAP_FIXED | kDontUnmap, to) != 0;
 }
@@ -273,12 +273,12 @@ int populate(Range pages, bool write) {
   return syscall(SYS_madvise, pages.begin, pages.size(), advice) == 0 ? 0 : errno;
 }
 
-bool look(uintptr_t address, Behind* found, char* path, size_t path_size) {
+bool query_region(uintptr_t address, RegionInfo* found, char* path, size_t path_size) {
   if (can_query.load() && query(address, found, path, path_size)) return true;
   return look_through_text(address, found, path, path_size);
 }
 
-Named named(const char* path) {
+FileId identify_file(const char* path) {
   constexpr char kDeleted[] = " (deleted)";
   constexpr size_t kSuffix = sizeof kDeleted - 1;
   const size_t length = strlen(path);
@@ -289,7 +289,7 @@ Named named(const char* path) {
   return {true, status.st_dev, status.st_ino, static_cast<uint64_t>(status.st_size)};
 }
 
-Reading read_at(const char* path, const Named& file, uint64_t offset) {
+Reading read_at(const char* path, const FileId& file, uint64_t offset) {
   const int fd =
       static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd < 0) return Reading::kUnknown;
@@ -311,12 +311,12 @@ bool has_space(const char* path) {
   return status.f_bavail * static_cast<uint64_t>(status.f_bsize) > kFew;
 }
 
-void ring() {
+void ring_doorbell() {
   rings.fetch_add(1);
   syscall(SYS_futex, &rings, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
-void wait_for_ring() {
+void wait_for_doorbell() {
   static uint32_t heard = 0;  // one thread waits
   while (rings.load() == heard) {
     syscall(SYS_futex, &rings, FUTEX_WAIT_PRIVATE, heard, nullptr, nullptr, 0);
@@ -324,4 +324,4 @@ void wait_for_ring() {
   heard = rings.load();
 }
 
-}  // namespace memmap::sys::in_signal
+}  // namespace memmap::sys::signal_safe

@@ -11,8 +11,8 @@
 
 #include <algorithm>
 
-#include "procmap.h"
-#include "survey.h"
+#include "sys/procmap.h"
+#include "sys/survey.h"
 
 namespace memmap::sys {
 

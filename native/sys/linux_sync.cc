@@ -11,7 +11,7 @@
 
 #include <limits>
 
-#include "sync.h"
+#include "sys/sync.h"
 
 namespace memmap::sys {
 

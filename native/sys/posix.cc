@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 namespace memmap::sys {
 

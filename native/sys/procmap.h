@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 namespace memmap::sys {
 

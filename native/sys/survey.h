@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-#include "sys.h"
+#include "sys/sys.h"
 
 namespace memmap::sys {
 

@@ -5,7 +5,7 @@
 // never a signal. Implemented by linux_sync.cc and darwin_sync.cc.
 #pragma once
 
-#include "sys.h"
+#include "sys/sys.h"
 
 namespace memmap::sys {
 

@@ -1,5 +1,5 @@
 // THE CONTRACT: every operating-system call memmap makes, one function each.
-// Must not know Node-API, claims or policy. Nothing here allocates, throws or keeps errno.
+// Must not know Node-API, owned ranges or policy. Nothing here allocates, throws or keeps errno.
 //
 // Shared preconditions: a Range is page-aligned unless said otherwise; the caller owns it.
 // Shared postcondition: a Result with error 0 means the kernel did all of it; otherwise error is
@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "../range.h"
+#include "base/range.h"
 
 namespace memmap::sys {
 

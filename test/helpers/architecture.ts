@@ -153,7 +153,7 @@ const sysKnowsNoNodeApi: Rule = (sources) =>
 const osConditionsStayInSys: Rule = (sources) =>
   linesMatching(
     sources,
-    (path) => isNative(path) && !/^native\/(sys\/|fault_guard\.)/.test(path),
+    (path) => isNative(path) && !/^native\/(sys\/|faults\/handler\/signal_handler\.)/.test(path),
     /#\s*(if|ifdef|ifndef|elif)\b.*(__linux|__gnu_linux__|__APPLE__|__MACH__|__GLIBC__|__ANDROID__|BSD__|__sun|_AIX|_WIN32|_MSC_VER|__unix|TARGET_OS_)/,
   );
 

@@ -10,13 +10,13 @@ const P = native.pageSize;
 const { MAP_PRIVATE, MAP_ANONYMOUS, PROT_READ, PROT_WRITE } = native.constants;
 const PLAIN = MAP_PRIVATE | MAP_ANONYMOUS, RW = PROT_READ | PROT_WRITE;
 const base = native.map(7, 0, 4 * P, RW, PLAIN, -1, 0, 0, false);
-const mail = native.openMailbox(() => undefined);
+const mail = native.createCompletionQueue(() => undefined);
 const digest = native.openDigest('sha256');
 const ids = Float64Array.of(7), bytes = new Uint8Array(16);
 const right = {
   map: [8, 0, P, RW, PLAIN, -1, 0, 0, false],
   overlay: [7, base, P, RW, PLAIN, -1, 0, 0, ids, 0],
-  unmap: [base, P], drop: [base, P], reserve: [base, P], release: [base, P], vacant: [base, P],
+  unmap: [base, P], unmapCollected: [base, P], reserve: [base, P], release: [base, P], isVacant: [base, P],
   protect: [base, P, RW], advise: [base, P, 0],
   sync: [base, P, 4], syncAsync: [base, P, 4],
   lock: [base, P, 0], lockAsync: [base, P, 0], unlock: [base, P, 0],
@@ -24,7 +24,7 @@ const right = {
   residency: [base, P, bytes],
   copyOut: [base, 0, bytes], copyOutAsync: [base, 0, bytes],
   copyIn: [base, 0, bytes], copyInAsync: [base, 0, bytes],
-  detach: [base, P], view: [base, 0, P], span: [base, 0, P], sharedView: [base, 0, P],
+  detach: [base, P], view: [base, 0, P], reserveView: [base, 0, P], sharedView: [base, 0, P],
   grow: [base, 4 * P, 8 * P, true],
   remap: [7, base, 4 * P, 4 * P, 1, 0, ids],
   regions: [base, P],
@@ -32,22 +32,22 @@ const right = {
   allocateFile: [-1, 0, false], allocateFileAsync: [-1, 0, false],
   loadFile: [-1, 0, base, 1], loadFileAsync: [-1, 0, base, 1],
   openDigest: ['sha256'], updateDigestAsync: [digest, base, 0, P], finishDigest: [digest],
-  enroll: [], startGuard: [0, () => undefined], takeFaults: [0], posted: [], guardStatus: [],
-  discardStrays: [base, P], restoreAsync: [base, P], damaged: [base, P], opened: [base, P],
-  reap: [true], retired: [], claimed: [],
-  survey: [0], locate: [base, new Float64Array(9)], usage: [0], pageUsage: [0, Float64Array.of(base, base + P)],
+  allocateOwnerIds: [], startGuard: [0, () => undefined], takeFaults: [0], faultCount: [], guardStatus: [],
+  discardStrays: [base, P], restoreAsync: [base, P], damaged: [base, P], openedLate: [base, P],
+  reap: [true], retired: [], ownedRanges: [],
+  regionTable: [0], locate: [base, new Float64Array(9)], usage: [0], pageUsage: [0, Float64Array.of(base, base + P)],
   threadStacks: [0], programPath: [0], limits: [],
   traceTable: [],
-  sleep: [base, 0, 0, 0], wake: [base, 0, 1], sleepLater: [base, 0, 0, mail, 1],
-  openMailbox: [() => undefined], keepLoop: [mail, false], takeLetters: [mail], cancelSleep: [mail, 1, true],
-  takeCell: [base, 0, false], leaveCell: [base, 0, false], sleepOnCell: [base, 0, 0, 0],
+  futexWait: [base, 0, 0, 0], futexWake: [base, 0, 1], waitAsync: [base, 0, 0, mail, 1],
+  createCompletionQueue: [() => undefined], refCompletionQueue: [mail, false], takeCompletions: [mail], cancelWait: [mail, 1, true],
+  tryLockRobust: [base, 0, false], unlockRobust: [base, 0, false], waitRobust: [base, 0, 0, 0],
   shmOpen: ['memmap-test-none', false], shmCreate: ['', 0o600], shmPublish: [-1, '', 'x'], shmCanPublish: [],
   shmUnlink: ['memmap-test-none'], shmNames: [], shmStatus: [0, new Float64Array(10)], shmNamed: ['x', new Float64Array(10)],
   memoryFile: [], canHold: [1], seals: [0], addSeals: [-1, 0], duplicate: [-1], reopen: [-1, false],
   openOfProcess: [1, -1, false], lockRange: [-1, 0, 0, 1], lockPresence: [-1, 0], presenceOf: [-1], lockRemoval: [-1, 0],
   markAndReap: [-1, 'x', '', 'x'], waitForReapers: [],
   descriptorOf: [{}], closeDescriptor: [{}],
-  weaken: [{}], strengthen: [0], forget: [0], keep: [{}],
+  createWeakRef: [{}], derefWeakRef: [0], deleteWeakRef: [0], setStrongRef: [{}],
 };
 const detached = new Uint8Array(8);
 structuredClone(detached, { transfer: [detached.buffer] });
@@ -70,7 +70,7 @@ it('every export is known to these tests', async () => {
 it('a wrong value in any place is refused with its index, and nothing is done', async () => {
   const result = await runChild(`${program}
     // What these take is any object, or anything.
-    const takesObjects = new Set(['weaken', 'keep', 'strengthen', 'forget']);
+    const takesObjects = new Set(['createWeakRef', 'setStrongRef', 'derefWeakRef', 'deleteWeakRef']);
     const odd = [];
     for (const [name, args] of Object.entries(right)) {
       if (takesObjects.has(name)) continue;
@@ -93,7 +93,7 @@ it('a wrong value in any place is refused with its index, and nothing is done', 
         if (answer?.refusal !== 'argument') odd.push([name, 'only', count, String(answer)]);
       }
     }
-    const rows = native.claimed();
+    const rows = native.ownedRanges();
     console.log(JSON.stringify({ odd, claims: rows.length / 4, mine: [rows[0] === base, rows[1] - rows[0] === 4 * P] }));
   `);
   expectClean(result);
@@ -103,15 +103,15 @@ it('a wrong value in any place is refused with its index, and nothing is done', 
 it('weak handles take objects only, and give nothing for numbers that are none', async () => {
   const result = await runChild(`${program}
     const object = {};
-    const handle = native.weaken(object);
+    const handle = native.createWeakRef(object);
     const wild = [-1, 0.5, NaN, 1e9, 2 ** 53, 2 ** 64, undefined, 'x', null, {}, 1n, Symbol('x')];
     const answers = [];
-    for (const value of wild) { answers.push(native.strengthen(value)); native.forget(value); }
-    const kept = native.strengthen(handle) === object;
-    native.forget(handle); native.forget(handle);
-    const refused = [5, 'x', undefined, null, 1n, true].every((value) => native.weaken(value).refusal === 'argument');
-    const [a, b] = [native.weaken({}), native.weaken({})];
-    console.log(JSON.stringify([answers.filter((value) => value !== undefined), kept, native.strengthen(handle) === object, refused, a !== b]));
+    for (const value of wild) { answers.push(native.derefWeakRef(value)); native.deleteWeakRef(value); }
+    const kept = native.derefWeakRef(handle) === object;
+    native.deleteWeakRef(handle); native.deleteWeakRef(handle);
+    const refused = [5, 'x', undefined, null, 1n, true].every((value) => native.createWeakRef(value).refusal === 'argument');
+    const [a, b] = [native.createWeakRef({}), native.createWeakRef({})];
+    console.log(JSON.stringify([answers.filter((value) => value !== undefined), kept, native.derefWeakRef(handle) === object, refused, a !== b]));
   `);
   expectClean(result);
   expect(JSON.parse(result.stdout)).toEqual([[], true, false, true, true]);
@@ -128,9 +128,9 @@ it('memory that is not ours is refused by every call that touches memory', async
     ];
     const names = Object.keys(right);
     const takeNoMemory = names.slice(names.indexOf('shmOpen'), names.indexOf('closeDescriptor') + 1);
-    const skipped = new Set([...takeNoMemory, 'openDigest', 'finishDigest', 'enroll', 'posted', 'startGuard', 'takeFaults', 'guardStatus', 'map', 'vacant', 'regions', 'traceTable', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
-      'claimed', 'survey', 'locate', 'usage', 'pageUsage', 'threadStacks', 'programPath', 'limits',
-      'openMailbox', 'keepLoop', 'takeLetters', 'cancelSleep', 'weaken', 'strengthen', 'forget', 'keep']);
+    const skipped = new Set([...takeNoMemory, 'openDigest', 'finishDigest', 'allocateOwnerIds', 'faultCount', 'startGuard', 'takeFaults', 'guardStatus', 'map', 'isVacant', 'regions', 'traceTable', 'fileStatus', 'allocateFile', 'allocateFileAsync', 'reap', 'retired',
+      'ownedRanges', 'regionTable', 'locate', 'usage', 'pageUsage', 'threadStacks', 'programPath', 'limits',
+      'createCompletionQueue', 'refCompletionQueue', 'takeCompletions', 'cancelWait', 'createWeakRef', 'derefWeakRef', 'deleteWeakRef', 'setStrongRef']);
     const odd = [];
     for (const [name, args] of Object.entries(right)) {
       if (skipped.has(name)) continue;
@@ -153,20 +153,20 @@ it('words and cells are where they may be, or nothing is touched', async () => {
     const said = (answer) => answer?.refusal ?? answer?.errno ?? answer;
     console.log(JSON.stringify([
       // Private memory; an odd place; over the end; numbers that are too large.
-      said(native.sleep(base, 0, 0, 0)), said(native.takeCell(base, 0, false)),
-      said(native.sleep(shared, 2, 0, 0)), said(native.takeCell(shared, 4, false)),
-      said(native.wake(shared, 2 ** 40, 1)), said(native.takeCell(shared, 2 * P - 56, false)),
-      said(native.sleep(shared, 0, 2 ** 32, 0)), said(native.sleep(shared, 0, 0, 1e10)),
-      said(native.wake(shared, 2 ** 63 - 2 ** 53, 1)), said(native.sleepLater(shared, 0, 0, 99, 1)),
-      said(native.leaveCell(shared, 0, false)),
+      said(native.futexWait(base, 0, 0, 0)), said(native.tryLockRobust(base, 0, false)),
+      said(native.futexWait(shared, 2, 0, 0)), said(native.tryLockRobust(shared, 4, false)),
+      said(native.futexWake(shared, 2 ** 40, 1)), said(native.tryLockRobust(shared, 2 * P - 56, false)),
+      said(native.futexWait(shared, 0, 2 ** 32, 0)), said(native.futexWait(shared, 0, 0, 1e10)),
+      said(native.futexWake(shared, 2 ** 63 - 2 ** 53, 1)), said(native.waitAsync(shared, 0, 0, 99, 1)),
+      said(native.unlockRobust(shared, 0, false)),
       // Pages that a held cell is in stay, and can be written.
-      native.takeCell(shared, P, false), said(native.unmap(shared, 2 * P)), said(native.unmap(shared + P, P)),
+      native.tryLockRobust(shared, P, false), said(native.unmap(shared, 2 * P)), said(native.unmap(shared + P, P)),
       said(native.protect(shared, 2 * P, PROT_READ)), said(native.protect(shared, P, PROT_READ)),
-      said(native.takeCell(shared, 0, false)), said(native.leaveCell(shared, 0, true)),
+      said(native.tryLockRobust(shared, 0, false)), said(native.unlockRobust(shared, 0, true)),
       said(native.overlay(1, shared + P, P, RW, PLAIN, -1, 0, 0, Float64Array.of(1), 0)),
       said(native.grow(shared, 2 * P, 4 * P, true)), said(native.remap(1, shared, 2 * P, 2 * P, 1, 0, Float64Array.of(1))),
       said(native.remap(7, base, P, P, 3, shared + P, Float64Array.of(1, 7))),
-      native.leaveCell(shared, P, false), native.leaveCell(shared, P, false), native.unmap(shared, P),
+      native.unlockRobust(shared, P, false), native.unlockRobust(shared, P, false), native.unmap(shared, P),
     ]));
   `);
   expectClean(result);
@@ -195,13 +195,13 @@ describe('ranges that lib/ never hands over', () => {
     const result = await runChild(`${program}
       const view = new Uint8Array(native.view(base, 0, 4 * P)).fill(9);
       for (const address of [base, base + P, base + 5, base + 4 * P - 1]) {
-        native.unmap(address, 0); native.drop(address, 0); native.detach(address, 0); native.protect(address, 0, 0);
+        native.unmap(address, 0); native.unmapCollected(address, 0); native.detach(address, 0); native.protect(address, 0, 0);
         native.overlay(7, address, 0, RW, PLAIN, -1, 0, 0, ids, 0);
         native.overlay(7, address, 0, RW, PLAIN, -1, 0, 0, ids, 2);
         native.grow(address, 0, P, true); native.view(address, 0, 0);
       }
       native.reap(true);
-      const rows = native.claimed();
+      const rows = native.ownedRanges();
       console.log(JSON.stringify([view.length / P, view[4 * P - 1], rows.length, rows[1] - rows[0] === 4 * P]));
     `);
     expectClean(result);
@@ -232,7 +232,7 @@ describe('ranges that lib/ never hands over', () => {
     const result = await runChild(`${program}
       const view = new Uint8Array(native.view(base, 0, 4 * P)).fill(9);
       native.overlay(7, base + P, P, RW, PLAIN, -1, 0, 0, ids, 2);
-      native.drop(base + P, P);
+      native.unmapCollected(base + P, P);
       native.unmap(base + P, P);
       native.reap(true);
       let sum = 0;
@@ -253,7 +253,7 @@ describe('ranges that lib/ never hands over', () => {
       native.unmap(two, 2 * P);
       native.reap(true);
       for (const view of views) for (let i = 0; i < view.length; i += P) view[i];
-      const rows = native.claimed();
+      const rows = native.ownedRanges();
       let end = 0, sorted = true;
       for (let row = 0; row < rows.length; row += 4) { sorted &&= rows[row] >= end; end = rows[row + 1]; }
       console.log(sorted);

@@ -15,7 +15,7 @@ const SHARED = MAP_SHARED | MAP_ANONYMOUS;
 const bases = [];
 const views = [];
 const start = () => {
-  const rows = native.claimed();
+  const rows = native.ownedRanges();
   for (let row = 0; row < rows.length; row += 4) {
     if (rows[row + 2] >= 0) native.unmap(rows[row], rows[row + 1] - rows[row]);
   }
@@ -51,7 +51,7 @@ const spoil = fc.oneof({ weight: 12, arbitrary: fc.constant(null) }, { weight: 1
 const shapes = {
   map: [owner, place, length, protection, flags, fc.constant(-1), fc.constant(0), treatment, flag],
   overlay: [owner, place, length, protection, flags, fc.constant(-1), fc.constant(0), treatment, owners, fc.integer({ min: -1, max: 3 })],
-  unmap: [place, length], drop: [place, length], detach: [place, length], regions: [place, fc.constantFrom(0, P, 5 * P)],
+  unmap: [place, length], unmapCollected: [place, length], detach: [place, length], regions: [place, fc.constantFrom(0, P, 5 * P)],
   protect: [place, length, protection], advise: [place, length, advice],
   sync: [place, length, number], syncAsync: [place, length, number],
   lock: [place, length, number], unlock: [place, length, number],
@@ -59,12 +59,12 @@ const shapes = {
   residency: [place, length, bytes],
   copyOut: [place, length, bytes], copyOutAsync: [place, length, bytes],
   copyIn: [place, length, bytes], copyInAsync: [place, length, bytes],
-  reserve: [place, length], release: [place, length], vacant: [place, length], span: [place, length, length],
+  reserve: [place, length], release: [place, length], isVacant: [place, length], reserveView: [place, length, length],
   view: [place, length, length], sharedView: [place, length, length],
   grow: [place, length, fc.constantFrom(0, 1, P, 2 * P, 4 * P, 9 * P, 2 ** 47, 2 ** 62), flag],
   remap: [owner, place, length, fc.constantFrom(0, P, 2 * P, 4 * P, 2 ** 47), fc.integer({ min: 0, max: 9 }), place, owners],
   loadFile: [number, number, place, length],
-  reap: [flag], retired: [], claimed: [], strengthen: [number], forget: [number],
+  reap: [flag], retired: [], ownedRanges: [], derefWeakRef: [number], deleteWeakRef: [number],
 };
 const call = fc.oneof(
   ...Object.entries(shapes).map(([name, shape]) =>
@@ -99,7 +99,7 @@ function look() {
     for (let at = 0; at < seen.length; at += P) told[0] = seen[at];
     told[0] = seen[seen.length - 1];
   }
-  const rows = native.claimed();
+  const rows = native.ownedRanges();
   for (let row = 4; row < rows.length; row += 4) {
     if (rows[row] < rows[row - 3]) throw new Error('two claims overlap');
   }

@@ -210,7 +210,7 @@ describe('a damaged range', () => {
       };
       const odd = Object.entries(answers).filter(([, answer]) => answer?.refusal !== 'fault').map(([name, answer]) => [name, shown(answer)]);
       const places = ['unmap', 'sync', 'later', 'restore', 'copyOut', 'copyIn'].map((name) => (answers[name]?.at - base) / P);
-      const rowsNow = native.claimed();
+      const rowsNow = native.ownedRanges();
       say(odd, places, rowsNow.length / 4, view.length / P, view[2 * P], view[3 * P]);`);
     expect(found).toEqual([[], [2, 2, 2, 2, 2, 3], 1, 4, 1, 1]);
   });
@@ -314,7 +314,7 @@ it('any order of calls and faults is survived', async () => {
     let bases = [], views = [];
     const kinds = [[RW, MAP_SHARED], [PROT_READ, MAP_SHARED], [RW, MAP_PRIVATE], [PROT_READ, MAP_PRIVATE]];
     const start = () => {
-      const claimed = native.claimed();
+      const claimed = native.ownedRanges();
       for (let row = 0; row < claimed.length; row += 4) {
         if (claimed[row + 2] >= 0) native.unmap(claimed[row], claimed[row + 1] - claimed[row]);
       }
@@ -362,7 +362,7 @@ it('any order of calls and faults is survived', async () => {
     let faults = 0;
     const look = () => {
       for (const mine of views) for (let i = 0; i < mine.length; i += P) told[0] = mine[i];
-      const claimed = native.claimed();
+      const claimed = native.ownedRanges();
       for (let row = 4; row < claimed.length; row += 4) {
         if (claimed[row] < claimed[row - 3]) throw new Error('two claims overlap');
       }

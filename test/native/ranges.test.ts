@@ -13,7 +13,15 @@ const program = scratch.path('ranges');
 
 function build(): string | undefined {
   const sources = ['test/helpers/ranges.cc', 'native/interpose/ranges.cc'];
-  const flags = ['-std=c++20', '-O1', '-g', '-Wall', '-fsanitize=address,undefined'];
+  const flags = [
+    '-std=c++20',
+    '-O1',
+    '-g',
+    '-Wall',
+    '-fsanitize=address,undefined',
+    '-iquote',
+    'native',
+  ];
   try {
     execFileSync('c++', [...flags, '-o', program, ...sources], { cwd: root, stdio: 'pipe' });
     return undefined;

@@ -88,7 +88,7 @@ testTransfer('given back once the moved memory is collected', () =>
       assert.equal(isKept(m.address), true);
       return m.address;
     })();
-    const claimed = () => Array.from(native.claimed()).includes(Number(address));
+    const claimed = () => Array.from(native.ownedRanges()).includes(Number(address));
     assert.equal(claimed(), true);
     await collectUntil(() => (native.reap(true), !claimed()), 'given back');
   `,
