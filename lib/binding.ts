@@ -17,22 +17,23 @@ import type { Failure, Maybe, Native } from './native.js';
 /** Where the package is. */
 export const root = join(__dirname, '..');
 
-/** What was compiled here, then what was shipped; glibc before musl, whose loader refuses the other. */
-function addonFiles(): string[] {
-  const { platform, arch } = process;
-  const shipped =
-    platform === 'linux' ? ['memmap.glibc.node', 'memmap.musl.node'] : ['memmap.node'];
-  return [
-    join(root, 'build', 'Release', 'memmap.node'),
-    join(root, 'native', 'build', 'Release', 'memmap.node'),
-    ...shipped.map((name) => join(root, 'prebuilds', `${platform}-${arch}`, name)),
-  ];
+/** Where a compiled file may be: what was compiled here (PREBUILDS_ONLY leaves that out), then what was shipped. */
+export function compiledPlaces(name: string, shipped: readonly string[] = [name]): string[] {
+  const here = [join('build', 'Release', name), join('native', 'build', 'Release', name)];
+  const platform = `${process.platform}-${process.arch}`;
+  const places = shipped.map((file) => join('prebuilds', platform, file));
+  if (!process.env['PREBUILDS_ONLY']) places.unshift(...here);
+  return places.map((place) => join(root, place));
 }
+
+/** Of glibc before that of musl, whose loader refuses the other. */
+const SHIPPED =
+  process.platform === 'linux' ? ['memmap.glibc.node', 'memmap.musl.node'] : ['memmap.node'];
 
 /** `looked` gets each file that was looked for. The first failure of one that is there is thrown. */
 function openAny(looked: string[]): Native {
   let failure: unknown;
-  for (const file of addonFiles()) {
+  for (const file of compiledPlaces('memmap.node', SHIPPED)) {
     looked.push(file);
     try {
       // eslint-disable-next-line @typescript-eslint/no-require-imports -- an addon has no other way in
@@ -109,7 +110,7 @@ function toError(failure: Failure, details: ErrorDetails): Error {
         {
           ...details,
           address: at,
-          hint: 'memory that somebody may still be reading must stay readable',
+          hint: 'memory that may still be read must stay readable',
         },
       );
     case 'fault':
@@ -117,12 +118,12 @@ function toError(failure: Failure, details: ErrorDetails): Error {
     case 'placed':
       return cannotLeave({ ...details, address: at });
     case 'private':
-      return misuse('UNSUPPORTED', 'no other process can have this memory: it is private', {
+      return misuse('UNSUPPORTED', 'the memory is private to this process', {
         ...details,
         hint: "map it shared: access 'read-write' of a file, or mapAnonymous(length, { shared: true })",
       });
     case 'no-way-back':
-      return misuse('UNSUPPORTED', 'nothing is left that could show what was mapped there', {
+      return misuse('UNSUPPORTED', 'the original pages cannot be restored', {
         ...details,
         address: at,
         hint: 'private pages of a file need Linux 5.13, huge pages cannot at all: map it again',
@@ -138,10 +139,10 @@ function toError(failure: Failure, details: ErrorDetails): Error {
     case 'argument':
       return misuse('ARGUMENT', `the addon refused argument ${String(at)}`, details);
     case 'retired':
-      return misuse('FOREIGN', `the page at 0x${at.toString(16)} was unmapped a moment ago`, {
+      return misuse('FOREIGN', `the page at 0x${at.toString(16)} was unmapped recently`, {
         ...details,
         address: at,
-        hint: 'native code may still be reading it, so memmap keeps it a little longer',
+        hint: 'native code may still be reading it, so the address is kept reserved for a while',
       });
     default:
       return misuse(

@@ -124,7 +124,7 @@ function details(answer: unknown, { contents, lead, length }: Call, placement: P
     length,
     address: BigInt(address),
     conflicts: registry.ownersIn(address, address + lead + length),
-    hint: 'something is mapped there already, and exclusive placement never replaces',
+    hint: 'the range is in use, and exclusive placement never replaces',
   };
 }
 

@@ -55,7 +55,7 @@ export function ownedIn(span: Span): { parts: Owned[]; whole: boolean } {
     const [region] = regionsIn(gap.start, gap.end);
     if (region === undefined) continue;
     const start = Math.max(gap.start, region.start);
-    throw foreign(start, Math.min(gap.end, region.end), 'belongs to somebody else in this process');
+    throw foreign(start, Math.min(gap.end, region.end), 'is mapped by other code of this process');
   }
   const parts = registry.entriesIn(span.start, span.end).map((record) => ({
     record,

@@ -256,6 +256,6 @@ export function homeOf({ start, end }: Span): Reserve | undefined {
     address: BigInt(start),
     length: end - start,
     conflicts: first.owner === undefined ? [] : [first.owner],
-    hint: 'what lies in a reservation lies in it wholly',
+    hint: 'a mapping lies in a reservation entirely or not at all',
   });
 }

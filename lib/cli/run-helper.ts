@@ -23,18 +23,20 @@ export function requirePlatform(platform: string, arch: string): void {
 
 /** The helper's file: what was built here goes before what was shipped. */
 export function findHelper(): string {
+  // Not those of the addon's loader, which this must not need.
   const places = [
     join(root, 'build', 'Release', NAME),
+    join(root, 'native', 'build', 'Release', NAME),
     join(root, 'prebuilds', `${process.platform}-${process.arch}`, NAME),
   ];
-  if (process.env['PREBUILDS_ONLY']) places.shift();
+  if (process.env['PREBUILDS_ONLY']) places.splice(0, 2);
   const found = places.find((place) => existsSync(place));
   if (found !== undefined) return found;
   throw new CommandError(
     [
       'the helper of memmap run is missing. Looked for',
       ...places.map((place) => `  ${place}`),
-      'Build it: npx node-gyp rebuild -C node_modules/memmap',
+      'Build it: npx node-gyp rebuild -C node_modules/memmap/native',
     ].join('\n'),
   );
 }

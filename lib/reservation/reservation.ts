@@ -194,11 +194,15 @@ function wholePagesOf(start: number, end: number): { start: number; end: number 
     const cutBelow = first < start && from < start && to > first;
     const cutAbove = last > end && to > end && from < last;
     if (!cutBelow && !cutAbove) continue;
-    throw misuse('RANGE', 'what is vacated must end where a page or a mapping does', {
-      address: BigInt(from),
-      length: record.length,
-      hint: `pages are ${String(pageSize)} bytes here`,
-    });
+    throw misuse(
+      'RANGE',
+      'the range to vacate must end at a page boundary or at the end of a mapping',
+      {
+        address: BigInt(from),
+        length: record.length,
+        hint: `pages are ${String(pageSize)} bytes here`,
+      },
+    );
   }
   return { start: first, end: last };
 }

@@ -46,7 +46,7 @@ const inTheWay = (address: number, size: number) => ({
   address: BigInt(address),
   length: size,
   conflicts: registry.ownersIn(address, address + size),
-  hint: 'something is mapped there already, and exclusive placement never replaces',
+  hint: 'the range is in use, and exclusive placement never replaces',
 });
 
 /** Unmaps everything that lies in it and gives the range back. */

@@ -92,15 +92,19 @@ export class Cell {
       this.#crowded,
     );
     if (isUnsupported(answer)) {
-      throw misuse('UNSUPPORTED', 'this system tells nobody of locks whose holder died', {
-        hint: 'robust lists of futexes are a feature of Linux',
+      throw misuse('UNSUPPORTED', 'robust futexes are not available on this system', {
+        hint: 'locks in shared memory need Linux',
       });
     }
     const taken = check(answer, whereOf(record));
     if (taken === NO_ROOM) {
-      throw misuse('NO_ROOM', 'this thread holds 2000 locks, as many as the kernel looks after', {
-        hint: 'let some go, or take them in other threads',
-      });
+      throw misuse(
+        'NO_ROOM',
+        'this thread holds 2000 locks, the most that the kernel releases when it exits',
+        {
+          hint: 'release some, or take them in other threads',
+        },
+      );
     }
     const attempt = TAKEN[taken] ?? 'held';
     if (attempt === 'taken' || attempt === 'inherited') {
@@ -123,7 +127,7 @@ export class Cell {
     this.#crowded = left === WOKE;
     if (left === NOT_HELD) throw notHeld();
     if (left === CORRUPT) {
-      throw misuse('CORRUPT', 'somebody wrote over the lock while it was held', whereOf(record));
+      throw misuse('CORRUPT', 'the lock was overwritten while it was held', whereOf(record));
     }
   }
 
@@ -186,4 +190,6 @@ export class Cell {
 }
 
 const notHeld = (): Error =>
-  misuse('ARGUMENT', 'it is not held here', { hint: 'whoever has locked it unlocks it, once' });
+  misuse('ARGUMENT', 'the lock is not held by this object', {
+    hint: 'only the holder may unlock it, and only once',
+  });

@@ -28,7 +28,9 @@ export function createNamed(name: string, plan: CreatePlan): Descriptor {
     const found = openThere(name, plan);
     if (found !== undefined) return found;
   }
-  throw misuse('BUSY', 'shared memory of that name comes and goes', { path: name });
+  throw misuse('BUSY', 'shared memory of that name is being created and removed again and again', {
+    path: name,
+  });
 }
 
 /** What is there, if it still is and is long enough. */
@@ -43,7 +45,7 @@ function openThere(name: string, { size, timeout }: CreatePlan): Descriptor | un
   const { size: found } = file.status();
   if (found >= size) return file;
   file.close();
-  throw misuse('RANGE', `it is there with ${String(found)} bytes, not ${String(size)}`, {
+  throw misuse('RANGE', `it exists already, with ${String(found)} bytes and not ${String(size)}`, {
     path: name,
     length: found,
     hint: 'unlink it, or create it exclusively under another name',

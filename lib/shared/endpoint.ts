@@ -200,7 +200,7 @@ export class Endpoint {
       this.#fail(fault);
     }
     if (answer !== ANSWER.corrupt) return;
-    const error = misuse('CORRUPT', `the channel makes no sense: ${this.ring.trouble}`, {
+    const error = misuse('CORRUPT', `the channel is corrupted: ${this.ring.trouble}`, {
       hint: 'another program wrote over it; make a new one',
     });
     this.#fail(error);

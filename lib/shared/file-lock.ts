@@ -119,7 +119,7 @@ export function lockFile(
   file.close();
   throw new MapError(errnoOf('EAGAIN'), 'fcntl', {
     ...whereOf(record),
-    hint: 'somebody else has locked a part of it: { wait: true } waits',
+    hint: 'another open file has locked a part of the range: { wait: true } waits',
   });
 }
 
@@ -149,7 +149,7 @@ async function waitFor(file: Descriptor, wanted: Wanted, plan: Plan): Promise<Fi
       if (lock !== undefined) return lock;
       const left = until - performance.now();
       if (left <= 0) {
-        throw misuse('TIMEOUT', `the lock was not to be had within ${String(timeout)} ms`, {
+        throw misuse('TIMEOUT', `timed out waiting for the file lock after ${String(timeout)} ms`, {
           path: file.name,
         });
       }

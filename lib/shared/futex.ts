@@ -46,7 +46,7 @@ export function sharedRecord(
   const record = liveOf(mapping);
   validate.within(offset, length, record.length);
   if (!record.contents.shared) {
-    throw misuse('UNSUPPORTED', 'no other process can have this memory: it is private', {
+    throw misuse('UNSUPPORTED', 'the memory is private to this process', {
       ...whereOf(record),
       hint: "map it shared: access 'read-write' of a file, or mapAnonymous(length, { shared: true })",
     });

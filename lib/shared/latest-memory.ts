@@ -48,7 +48,7 @@ function settled(words: Int32Array, given: GivenSize): LatestSize {
     if (mark !== MARK) {
       throw misuse('ARGUMENT', 'there is no Latest at this offset yet', {
         argument: 'options.size',
-        hint: 'with size it is made',
+        hint: 'pass { size } to create it',
       });
     }
   } else {

@@ -17,7 +17,7 @@ function placeIn(memory: LatestMemory): { readonly reader: number; readonly cell
     const cell = memory.readerCell(reader);
     if (cell.state() !== 'held' && cell.take() !== 'held') return { reader, cell };
   }
-  throw misuse('NO_ROOM', `${String(readers)} readers are there already, as many as may`, {
+  throw misuse('NO_ROOM', `all ${String(readers)} places for readers are taken`, {
     hint: 'close() those that are not needed, or make it with more readers',
   });
 }

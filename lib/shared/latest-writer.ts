@@ -30,8 +30,8 @@ export class LatestWriter {
     this.#closing = closing;
     this.#cell = memory.writerCell;
     if (this.#cell.take() === 'held') {
-      throw misuse('BUSY', 'another writer lives', {
-        hint: 'it closes, or dies, before the next one',
+      throw misuse('BUSY', 'the Latest already has a writer', {
+        hint: 'close it first',
       });
     }
     try {

@@ -12,7 +12,7 @@ export interface Held {
 }
 
 const done = (what: string): Error =>
-  misuse('ARGUMENT', `the message was ${what} already; its memory is for others now`);
+  misuse('ARGUMENT', `the message was already ${what}; its memory may have been reused`);
 
 /**
  * Room for a message, in the channel itself: write into `buffer`, then `commit`. Others go on meanwhile; those who receive see it when it is

@@ -2,6 +2,6 @@
 import { misuse } from '../errors.js';
 
 export const makesNoSense = (kind: string, what: string): Error =>
-  misuse('CORRUPT', `the ${kind} in this memory makes no sense: ${what}`, {
-    hint: 'something else wrote over it',
+  misuse('CORRUPT', `the ${kind} in this memory is corrupted: ${what}`, {
+    hint: 'the memory was overwritten',
   });

@@ -62,7 +62,7 @@ function waitForSize(file: Descriptor, name: string, patience: Patience): boolea
   }
   throw misuse('BUSY', 'the shared memory has no size yet', {
     path: name,
-    hint: 'its creator is between shm_open and ftruncate, or died there: the timeout option waits; if nobody is at it, unlink it',
+    hint: 'its creator has not sized it yet, or exited before it could: the timeout option waits; otherwise unlink it',
   });
 }
 

@@ -53,7 +53,7 @@ export class Participants {
       this.tag = (this.#generation(slot) << SLOT_BITS) | slot;
       return;
     }
-    throw misuse('NO_ROOM', `${String(this.#count)} handles take part already, as many as may`, {
+    throw misuse('NO_ROOM', `all ${String(this.#count)} places for handles are taken`, {
       hint: 'detach() those that are not needed',
     });
   }

@@ -40,7 +40,7 @@ export function joinUsers(file: Descriptor, { mark }: SharedStatus): boolean {
     if (mark === UNMARKED) return true;
     if (patience.wait(1)) continue;
     if (mark !== MARKED) return true;
-    throw misuse('BUSY', 'somebody has locked all of the shared memory', {
+    throw misuse('BUSY', 'the whole shared memory is locked by another process', {
       path: file.name,
       hint: 'a lock that a program in C took with l_len 0 reaches beyond the end',
     });
@@ -132,7 +132,9 @@ export function unlinkName(name: string, only?: SharedStatus): void {
     check(answer, { path: name });
     return;
   }
-  throw misuse('BUSY', 'shared memory of that name comes and goes', { path: name });
+  throw misuse('BUSY', 'shared memory of that name is being created and removed again and again', {
+    path: name,
+  });
 }
 
 /** undefined also for what may not be looked at. */

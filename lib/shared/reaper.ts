@@ -1,8 +1,7 @@
 // The reaper: one small process for each object of lifetime 'processes', which waits for its last user
 // and removes its name.
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { check, native, root } from '../binding.js';
+import { check, compiledPlaces, native } from '../binding.js';
 import { misuse } from '../errors.js';
 import { type Descriptor, SHARED } from './descriptor.js';
 
@@ -10,15 +9,11 @@ const NAME = 'memmap-reaper';
 
 /** The reaper's program: what was built here goes before what was shipped. */
 function findReaper(): string {
-  const places = [
-    join(root, 'build', 'Release', NAME),
-    join(root, 'prebuilds', `${process.platform}-${process.arch}`, NAME),
-  ];
-  if (process.env['PREBUILDS_ONLY']) places.shift();
+  const places = compiledPlaces(NAME);
   const found = places.find((place) => existsSync(place));
   if (found !== undefined) return found;
   throw misuse('UNSUPPORTED', `lifetime 'processes' needs a program that is not there: ${NAME}`, {
-    hint: `looked for ${places.join(' and ')}; npx node-gyp rebuild -C node_modules/memmap builds it`,
+    hint: `looked for ${places.join(' and ')}; npx node-gyp rebuild -C node_modules/memmap/native builds it`,
   });
 }
 

@@ -129,8 +129,8 @@ export function attach(
   { exact, isThere }: { readonly exact: boolean; readonly isThere: boolean },
 ): Attached {
   const magic = Atomics.load(words, WORD.magic);
-  if (magic !== 0 && magic !== MAGIC) return corrupt('there is no channel, and no zeros either');
-  if (magic === 0 && isThere) return corrupt('there is no channel');
+  if (magic !== 0 && magic !== MAGIC) return corrupt('the memory is neither zeroed nor a channel');
+  if (magic === 0 && isThere) return corrupt('the memory holds no channel');
   let found = units;
   if (magic === MAGIC) {
     found = Atomics.load(words, WORD.units);
@@ -138,7 +138,7 @@ export function attach(
     const before = Atomics.compareExchange(words, WORD.units, 0, units);
     if (before !== 0) found = before;
     if (!put(words, WORD.version, VERSION) || !put(words, WORD.participants, PARTICIPANTS)) {
-      return corrupt('there is no channel, and no zeros either');
+      return corrupt('the memory is neither zeroed nor a channel');
     }
   }
   if (Atomics.load(words, WORD.version) !== VERSION) {
@@ -157,7 +157,7 @@ export function attach(
     const bytes = String(OVERHEAD + found * UNIT);
     return { problem: 'ARGUMENT', message: `the channel was made with a length of ${bytes} bytes` };
   }
-  if (!put(words, WORD.magic, MAGIC)) return corrupt('there is no channel, and no zeros either');
+  if (!put(words, WORD.magic, MAGIC)) return corrupt('the memory is neither zeroed nor a channel');
   return { units: found };
 }
 

@@ -43,7 +43,7 @@ const PLACE = ['offset', 'readers'] as const;
 
 const notLocked = (): Error =>
   misuse('ARGUMENT', 'the lock is not held by this guard', {
-    hint: 'whoever has locked it unlocks it, once',
+    hint: 'only the holder may unlock it, and only once',
   });
 
 const selfish = (what: string): Error =>
@@ -237,7 +237,7 @@ export class RwLock {
       if (slept) rouse(writer.spot, Infinity);
     };
     return {
-      missed: 'nobody could read',
+      missed: 'the read lock was not acquired',
       attempt: () => {
         const guard = this.#tryRead();
         if (guard !== undefined) wakeOthers();
@@ -262,7 +262,7 @@ export class RwLock {
     let reader = 0;
     let blocker: Cell = writer;
     return {
-      missed: 'nobody could write',
+      missed: 'the write lock was not acquired',
       attempt: () => {
         if (!mine) {
           const attempt = writer.attempt();

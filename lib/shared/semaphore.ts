@@ -74,7 +74,7 @@ function settled(words: Int32Array, given: number | undefined): number {
   if (given === undefined && mark === 0) {
     throw misuse('ARGUMENT', 'there is no semaphore at this offset yet', {
       argument: 'options.permits',
-      hint: 'with permits it is made',
+      hint: 'pass { permits } to create it',
     });
   }
   const permits =
@@ -267,7 +267,9 @@ class Held implements Permit {
 
   release(): void {
     if (!this.#held) {
-      throw misuse('ARGUMENT', 'the permit was given back already', { hint: 'once is enough' });
+      throw misuse('ARGUMENT', 'the permit was given back already', {
+        hint: 'release or requeue each message once',
+      });
     }
     this.#held = false;
     this.#leave();

@@ -237,7 +237,10 @@ export class SharedMemory {
     const { name } = file;
     const status = file.status();
     if (name === undefined) {
-      throw misuse('UNSUPPORTED', 'it has no name, and goes when nobody has it open or mapped');
+      throw misuse(
+        'UNSUPPORTED',
+        'the shared memory has no name; it is freed when the last descriptor and mapping are closed',
+      );
     }
     unlinkName(name, status);
   }

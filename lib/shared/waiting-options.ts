@@ -48,4 +48,4 @@ export function spinOf(value: unknown): Spin {
 }
 
 /** The error of a wait that was too long. */
-export const timedOut = (): Error => misuse('TIMEOUT', 'the timeout passed');
+export const timedOut = (): Error => misuse('TIMEOUT', 'timed out');

@@ -120,7 +120,7 @@ export class Waiting {
     const time = performance.now();
     if (since === 0 || time - since < LONGEST_HELD) return since === 0 ? time : since;
     throw misuse('TIMEOUT', `a lock of the channel is held by ${this.#end.holderOf(lock)}`, {
-      hint: 'it lives, but does not go on: was it stopped?',
+      hint: 'the holder is alive but not running; was it stopped?',
     });
   }
 }
