@@ -1,7 +1,7 @@
 // The ONE typed door to C++. Nothing else loads the addon; a failure comes out of it as data and
 // becomes an Error here.
 import { join } from 'node:path';
-import load from 'node-gyp-build';
+import type load from 'node-gyp-build';
 import {
   type ErrorDetails,
   FaultError,
@@ -11,24 +11,49 @@ import {
   misuse,
   systemError,
 } from './errors.js';
+import { LoadError } from './load-error.js';
 import type { Failure, Maybe, Native } from './native.js';
 
 /** Where the package is. */
 export const root = join(__dirname, '..');
 
+/** What was compiled here, then what was shipped; glibc before musl, whose loader refuses the other. */
+function addonFiles(): string[] {
+  const { platform, arch } = process;
+  const shipped =
+    platform === 'linux' ? ['memmap.glibc.node', 'memmap.musl.node'] : ['memmap.node'];
+  return [
+    join(root, 'build', 'Release', 'memmap.node'),
+    join(root, 'native', 'build', 'Release', 'memmap.node'),
+    ...shipped.map((name) => join(root, 'prebuilds', `${platform}-${arch}`, name)),
+  ];
+}
+
+/** `looked` gets each file that was looked for. The first failure of one that is there is thrown. */
+function openAny(looked: string[]): Native {
+  let failure: unknown;
+  for (const file of addonFiles()) {
+    looked.push(file);
+    try {
+      // eslint-disable-next-line @typescript-eslint/no-require-imports -- an addon has no other way in
+      return require(file) as Native;
+    } catch (error) {
+      const isMissing = (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
+      if (!isMissing) failure ??= error;
+    }
+  }
+  if (failure !== undefined) throw failure as Error;
+  // In these very words, by which tracers of deployments (@vercel/nft) find the addon.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  return (require('node-gyp-build') as typeof load)(join(__dirname, '..')) as Native;
+}
+
 function open(): Native {
+  const looked: string[] = [];
   try {
-    return load(root) as Native;
-  } catch (error) {
-    const { platform, arch, versions } = process;
-    const lines = [
-      `memmap: no addon for ${platform}-${arch}, Node ${versions.node}.`,
-      `Looked for ${join(root, 'build', 'Release', 'memmap.node')}`,
-      `and ${join(root, 'prebuilds', `${platform}-${arch}`, 'memmap*.node')}.`,
-      'Build it (a C++20 compiler, make and python3 are needed):',
-      '  npx node-gyp rebuild -C node_modules/memmap',
-    ];
-    throw new Error(lines.join('\n'), { cause: error });
+    return openAny(looked);
+  } catch (cause) {
+    throw new LoadError({ root, looked, cause });
   }
 }
 

@@ -1,4 +1,4 @@
-// The compile steps, each unconditional: node scripts/build.mjs native | ts | page | tools | prebuild
+// The compile steps, each unconditional: node scripts/build.mjs native | ts | page | tools
 // What decides whether one is needed is setup.mjs.
 
 import { existsSync, mkdirSync, realpathSync, rmSync, writeFileSync, utimesSync } from 'node:fs';
@@ -24,15 +24,6 @@ function headers() {
 
 const tsc = (title, project) =>
   step(title, process.execPath, [tool('typescript/bin/tsc'), '-p', project]);
-
-/** What is no addon, prebuildify leaves where it was built: the LD_PRELOAD helper of `memmap run`, and the reaper. */
-function shipHelpers() {
-  const folder = inRoot('prebuilds', `${process.platform}-${process.arch}`);
-  for (const name of ['memmap-interpose.so', 'memmap-reaper']) {
-    const helper = inRoot(`build/Release/${name}`);
-    step(`shipping ${name}`, 'strip', ['--strip-unneeded', '-o', `${folder}/${name}`, helper]);
-  }
-}
 
 export const builds = {
   native() {
@@ -64,17 +55,6 @@ export const builds = {
   /** TypeScript that is run but not published: test/conformance and the like. It imports 'memmap', that is dist/. */
   tools() {
     tsc('compiling tools', 'tsconfig.tools.json');
-  },
-
-  prebuild() {
-    // prebuildify adds to what is there: an old file would be published again.
-    rmSync(inRoot('prebuilds'), { recursive: true, force: true });
-    const args = ['--napi', '--strip', '--tag-libc', '--name', 'memmap'];
-    const nodedir = headers().map((flag) => flag.replace('--nodedir=', ''))[0];
-    step('making prebuilds/', process.execPath, [tool('prebuildify/bin.js'), ...args], {
-      env: nodedir ? { npm_config_nodedir: nodedir } : {},
-    });
-    if (process.platform === 'linux') shipHelpers();
   },
 };
 

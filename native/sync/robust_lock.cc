@@ -295,11 +295,20 @@ UnlockResult unlock(uintptr_t address, bool died) {
   return left;
 }
 
-// The lock is not pending meanwhile: the kernel compares thread numbers only, and the holder may
-// have the same number in another PID namespace. A wake-up that is lost with a killed waiter is
-// made up for when the next waiter's slice ends.
+// Pending, so that the kernel passes on a wake-up that is lost with a killed waiter. Not where the
+// holder has this thread's number: it is of another PID namespace, and the kernel, which compares
+// numbers only, would take the lock from it.
 sys::Status sleep(uintptr_t address, uint32_t value, uint64_t nanoseconds) {
-  return sys::futex_wait(reinterpret_cast<uint32_t*>(address), value, nanoseconds);
+  Thread& thread = this_thread;
+  const sys::Status ready = prepare(thread);
+  if (!ready.ok()) return ready;
+  auto* const word = reinterpret_cast<uint32_t*>(address);
+  if ((value & kFutexTidMask) == thread.number) return sys::futex_wait(word, value, nanoseconds);
+  const auto pending = reinterpret_cast<uintptr_t>(thread.list.pending);
+  write(pending, address - static_cast<uintptr_t>(thread.list.to_word));
+  const sys::Status slept = sys::futex_wait(word, value, nanoseconds);
+  write(pending, 0);
+  return slept;
 }
 
 bool any_in(Range pages) {
