@@ -19,6 +19,7 @@ if (!process.argv.includes('--remove')) {
     gyp,
     text
       .replaceAll('"native/', '"')
+      .replaceAll('"<(module_root_dir)/native"', '"<(module_root_dir)"')
       .replaceAll("'vendor/node-addon-api", "'../vendor/node-addon-api"),
   );
 }

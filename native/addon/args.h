@@ -8,10 +8,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <vector>
 
-#include "addon/environment.h"
 #include "addon/js_result.h"
+#include "base/environment.h"
 
 namespace memmap {
 
@@ -88,16 +89,7 @@ class Args {
   }
 
   // A Float64Array: owner ids, or numbers to fill in.
-  struct Numbers {
-    double* data = nullptr;
-    size_t count = 0;
-    [[nodiscard]] bool has(double number) const {
-      for (size_t i = 0; i < count; ++i) {
-        if (data[i] == number) return true;
-      }
-      return false;
-    }
-  };
+  using Numbers = std::span<double>;
   Numbers numbers(size_t index) {
     napi_typedarray_type type = napi_float64_array;
     size_t count = 0;

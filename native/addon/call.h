@@ -4,6 +4,8 @@
 #include <errno.h>
 
 #include "addon/args.h"
+#include "base/range.h"
+#include "sys/sys.h"
 
 namespace memmap::exports {
 

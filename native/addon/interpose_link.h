@@ -3,7 +3,7 @@
 
 #include <napi.h>
 
-#include "addon/environment.h"
+#include "base/environment.h"
 
 namespace memmap::interpose_link {
 

@@ -1,6 +1,6 @@
 #include "claims/claims.h"
 
-#include "views/array_buffer.h"
+#include "claims/view.h"
 
 namespace memmap {
 

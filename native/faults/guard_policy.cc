@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-#include "claims/reserves.h"
 #include "faults/handler/signal_handler.h"
 #include "views/array_buffer.h"
 
@@ -37,27 +36,6 @@ Outcome first_bad(OwnedRanges& owned_ranges, Range pages, Bad bad) {
       rest.begin = run.end;
     }
   });
-  return found;
-}
-
-// 0: all can be read.
-uintptr_t first_unreadable(const OwnedRange& owned_range, Range bytes) {
-  Range pages;
-  if (!outward(bytes, sys::page_size(), &pages)) return bytes.begin;
-  if (owned_range.protection >= 0 && (owned_range.protection & PROT_READ) == 0) return pages.begin;
-  uintptr_t found = 0;
-  const auto visit = [](void* context, const sys::Region& region) {
-    if ((region.protection & PROT_READ) != 0) return true;
-    *static_cast<uintptr_t*>(context) = region.range.begin;
-    return false;
-  };
-  const bool mixed = owned_range.protection == kMixedProtection;
-  if (mixed) static_cast<void>(sys::regions(pages, visit, &found).ok());
-  char byte = 0;
-  const Range doubtful = pages.intersect(owned_range.guard_hole);
-  for (uintptr_t at = doubtful.begin; found == 0 && at < doubtful.end; at += sys::page_size()) {
-    if (!sys::copy(&byte, reinterpret_cast<void*>(at), 1, true).ok()) found = at;
-  }
   return found;
 }
 
@@ -146,34 +124,6 @@ Outcome check_whole(OwnedRanges& owned_ranges, Range pages) {
       found = check_undamaged(owned_ranges, owned_range.pages);
   });
   return found;
-}
-
-Outcome open_view(OwnedRanges& owned_ranges, Environment& own, Range bytes) {
-  OwnedRange* owned_range = owned_ranges.of(&own, bytes);
-  if (owned_range == nullptr) return {Refusal::kForeign, bytes.begin};
-  const uintptr_t hole = first_unreadable(*owned_range, bytes);
-  if (hole != 0) return {Refusal::kUnreadable, hole};
-  owned_range->exposed = true;
-  guard(*owned_range, own);
-  return {};
-}
-
-Outcome open_reserve_view(OwnedRanges& owned_ranges, Environment& own, Range bytes) {
-  const Reserve* reserve = reserves::home_of(owned_ranges, bytes);
-  if (reserve == nullptr || reserve->environment != &own) return {Refusal::kForeign, bytes.begin};
-  for (uintptr_t at = bytes.begin; at < bytes.end;) {
-    const OwnedRange* owned_range = owned_ranges.at(at);
-    if (owned_range == nullptr || owned_range->environment != &own)
-      return {Refusal::kUnreadable, at};
-    const uintptr_t hole = first_unreadable(*owned_range, owned_range->pages.intersect(bytes));
-    if (hole != 0) return {Refusal::kUnreadable, hole};
-    at = owned_range->pages.end;
-  }
-  owned_ranges.each_in(bytes, [&](OwnedRange& owned_range) {
-    owned_range.exposed = true;
-    guard(owned_range, own);
-  });
-  return {};
 }
 
 }  // namespace memmap::guard_policy

@@ -2,8 +2,8 @@
 // Every function needs the lock of OwnedRanges.
 #pragma once
 
-#include "addon/environment.h"
-#include "addon/js_result.h"
+#include "base/environment.h"
+#include "base/outcome.h"
 #include "claims/claims.h"
 
 namespace memmap::guard_policy {
@@ -15,13 +15,6 @@ void guard_all(OwnedRanges& owned_ranges, Environment& own, Range pages);
 
 // True when some page of the range is guarded.
 [[nodiscard]] bool any_guarded(OwnedRanges& owned_ranges, Range pages);
-
-// A view over these bytes is about to be made: their owned range is viewed from here on, and
-// guarded if it is guarded. Not over pages that cannot be read, but for those that their file has
-// lost.
-Outcome open_view(OwnedRanges& owned_ranges, Environment& own, Range bytes);
-// The same where they lie in a reserve of `own`, in any number of owned ranges.
-Outcome open_reserve_view(OwnedRanges& owned_ranges, Environment& own, Range bytes);
 
 // The pages are inaccessible now, and native code may still be at work on a view of what lies or
 // lay there: the handler makes what such code meets accessible.

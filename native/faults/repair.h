@@ -2,7 +2,7 @@
 // and the system; must not know Node-API.
 #pragma once
 
-#include "addon/js_result.h"
+#include "base/outcome.h"
 #include "claims/claims.h"
 
 namespace memmap::repair {

@@ -2,7 +2,8 @@
 // keep what is there. The caller holds the lock of the guarded range.
 #pragma once
 
-#include "addon/js_result.h"
+#include "base/outcome.h"
+#include "base/range.h"
 #include "faults/handler/guarded_range.h"
 
 namespace memmap::writeback {

@@ -7,8 +7,8 @@
 #include "interpose/call_site.h"
 #include "interpose/huge_pages.h"
 #include "interpose/placement.h"
-#include "interpose/process.h"
 #include "interpose/protection.h"
+#include "interpose/recording.h"
 #include "interpose/syscall.h"
 #include "interpose/trace.h"
 
@@ -174,7 +174,7 @@ EXPORTED void* mmap(void* address, size_t length, int protection, int flags, int
                     off_t offset) noexcept {
   const placement::Request request{number(address), length, protection,
                                    flags,           fd,     static_cast<uint64_t>(offset)};
-  Header* const header = process::table();
+  Header* const header = recording::table();
   const long result = header == nullptr ? syscalls::mmap(request.address, length, protection, flags,
                                                          fd, request.offset)
                                         : map(header, request, __builtin_return_address(0));
@@ -188,7 +188,7 @@ EXPORTED void* mmap64(void* address, size_t length, int protection, int flags, i
   static_assert(sizeof(off_t) == sizeof(uint64_t));
   const placement::Request request{number(address), length, protection,
                                    flags,           fd,     static_cast<uint64_t>(offset)};
-  Header* const header = process::table();
+  Header* const header = recording::table();
   const long result = header == nullptr ? syscalls::mmap(request.address, length, protection, flags,
                                                          fd, request.offset)
                                         : map(header, request, __builtin_return_address(0));
@@ -196,7 +196,7 @@ EXPORTED void* mmap64(void* address, size_t length, int protection, int flags, i
 }
 
 EXPORTED int munmap(void* address, size_t length) noexcept {
-  Header* const header = process::table();
+  Header* const header = recording::table();
   const long result = header == nullptr
                           ? syscalls::munmap(number(address), length)
                           : unmap(header, number(address), length, __builtin_return_address(0));
@@ -214,7 +214,7 @@ EXPORTED void* mremap(void* address, size_t old_length, size_t new_length, int f
     va_end(rest);
   }
   const placement::Move move{number(address), old_length, new_length, flags, to};
-  Header* const header = process::table();
+  Header* const header = recording::table();
   const long result = header == nullptr
                           ? syscalls::mremap(move.address, old_length, new_length, flags, to)
                           : remap(header, move, __builtin_return_address(0));
@@ -222,7 +222,7 @@ EXPORTED void* mremap(void* address, size_t old_length, size_t new_length, int f
 }
 
 EXPORTED int mprotect(void* address, size_t length, int protection) noexcept {
-  Header* const header = process::table();
+  Header* const header = recording::table();
   const long result = header == nullptr ? syscalls::mprotect(number(address), length, protection)
                                         : protect(header, number(address), length, protection,
                                                   __builtin_return_address(0));
@@ -230,7 +230,7 @@ EXPORTED int mprotect(void* address, size_t length, int protection) noexcept {
 }
 
 EXPORTED int madvise(void* address, size_t length, int advice) noexcept {
-  Header* const header = process::table();
+  Header* const header = recording::table();
   const long result = header == nullptr ? syscalls::madvise(number(address), length, advice)
                                         : advise(header, number(address), length, advice,
                                                  __builtin_return_address(0));
@@ -252,9 +252,9 @@ EXPORTED int dlclose(void* handle) noexcept {
 }
 
 // For memmap's own addon. The table, where this process is recorded; null where it is not.
-EXPORTED const void* memmap_interpose_table() { return process::table(); }
+EXPORTED const void* memmap_interpose_table() { return recording::table(); }
 
 // From here on, what the library that holds `code` maps is memmap's.
 EXPORTED void memmap_interpose_enroll(const void* code) {
-  if (process::table() != nullptr) call_site::register_addon(code);
+  if (recording::table() != nullptr) call_site::register_addon(code);
 }

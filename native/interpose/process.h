@@ -1,15 +1,16 @@
-// This process as the helper sees it: whether it is recorded, into which table, and whose turn it
-// is to touch what must be locked. Must not know what is recorded.
+// This process as the helper sees it: its threads, what must be locked, memory of its own, and
+// whether it is a forked child. Must not know what is recorded.
 #pragma once
 
 #include "interpose/lock.h"
-#include "interpose/trace_buffer.h"
 
 namespace memmap::interpose::process {
 
-// The table, or null: not started by memmap run, or a child that is not recorded. The first call
-// opens it, as early as anybody's first mmap.
-Header* table();
+// Once: makes the page that the kernel clears in forked children. False: no memory for it.
+bool prepare(size_t page);
+// False in a forked child of the process that prepare() was called in, whose id is `pid`.
+[[nodiscard]] bool is_original(uint32_t pid);
+[[nodiscard]] const void* fork_page();
 
 [[nodiscard]] uint32_t thread_id();
 

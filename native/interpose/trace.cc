@@ -4,6 +4,7 @@
 
 #include "interpose/call_site.h"
 #include "interpose/placement.h"
+#include "interpose/process.h"
 #include "interpose/protection.h"
 
 namespace memmap::interpose::trace {

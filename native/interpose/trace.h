@@ -1,7 +1,7 @@
 // Appends records to the table, without a lock. Must not know what the calls do.
 #pragma once
 
-#include "interpose/process.h"
+#include "interpose/trace_buffer.h"
 
 namespace memmap::interpose::trace {
 

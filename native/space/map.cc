@@ -143,8 +143,7 @@ Outcome put_over(const MapRequest& request, Range target) {
 
 }  // namespace
 
-Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbers owners,
-                Keep keep) {
+Outcome overlay(Environment& environment, const MapRequest& request, Owners owners, Keep keep) {
   Range target;
   if (!make_range(request.address, request.length, &target) ||
       !outward(target, sys::page_size(), &target)) {

@@ -10,10 +10,11 @@ namespace {
 
 // Retired pages of a reserve whose owner is named: they stay readable whatever is placed there.
 bool is_retired_part(const OwnedRanges& owned_ranges, const Environment& environment,
-                     const OwnedRange& owned_range, const Args::Numbers& owners) {
+                     const OwnedRange& owned_range, Owners owners) {
   if (owned_range.state == State::kAbandoned) return false;
   const Reserve* reserve = reserves::home_of(owned_ranges, owned_range.pages);
-  return reserve != nullptr && reserve->environment == &environment && owners.has(reserve->owner);
+  return reserve != nullptr && reserve->environment == &environment &&
+         names(owners, reserve->owner);
 }
 
 // Views that nobody could have pinned: what they were of is unmapped, and these pages came after.
@@ -29,7 +30,7 @@ bool any_stale_readers(OwnedRanges& owned_ranges, Range pages) {
 }  // namespace
 
 Outcome verify(OwnedRanges& owned_ranges, Environment& environment, Range pages,
-               const Args::Numbers* owners) {
+               const Owners* owners) {
   for (uintptr_t at = pages.begin; at < pages.end;) {
     const OwnedRange* owned_range = owned_ranges.at(at);
     if (owned_range == nullptr) return {Refusal::kForeign, at};
@@ -41,7 +42,7 @@ Outcome verify(OwnedRanges& owned_ranges, Environment& environment, Range pages,
       if (views::shown_by_others(owned_range->pages.intersect(pages))) return {Refusal::kBusy, at};
     } else {
       if (owned_range->environment != &environment) return {Refusal::kForeign, at};
-      if (owners != nullptr && !owners->has(owned_range->owner)) return {Refusal::kUnnamed, at};
+      if (owners != nullptr && !names(*owners, owned_range->owner)) return {Refusal::kUnnamed, at};
       // Nothing is there that a call could be about.
       if (owners == nullptr && owned_range->vacant) return {Refusal::kPlaced, at};
     }

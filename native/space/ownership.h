@@ -3,9 +3,8 @@
 // none.
 #pragma once
 
-#include "addon/args.h"
-#include "addon/environment.h"
-#include "addon/js_result.h"
+#include "base/environment.h"
+#include "base/outcome.h"
 #include "claims/claims.h"
 #include "views/array_buffer.h"
 
@@ -13,7 +12,7 @@ namespace memmap::ownership {
 
 // Every page of the range belongs to `environment`, and to one of `owners` if they are given.
 Outcome verify(OwnedRanges& owned_ranges, Environment& environment, Range pages,
-               const Args::Numbers* owners);
+               const Owners* owners);
 
 bool is_whole(const OwnedRange& owned_range, Range pages);
 

@@ -179,8 +179,7 @@ Answer<uintptr_t> shrink(OwnedRanges& owned_ranges, Environment& environment, Ow
 
 }  // namespace
 
-Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
-                        Args::Numbers owners) {
+Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request, Owners owners) {
   OwnedRanges& owned_ranges = OwnedRanges::process();
   const auto lock = owned_ranges.lock();
   const Range from{request.from, request.from + request.old_length};

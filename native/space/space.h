@@ -3,8 +3,7 @@
 // arguments or choose policy.
 #pragma once
 
-#include "addon/args.h"
-#include "addon/js_result.h"
+#include "base/outcome.h"
 #include "claims/claims.h"
 
 namespace memmap::space {
@@ -38,8 +37,7 @@ enum class Keep {
   kReserveViews,  // the views of the reserve that it lies in
   kViews,         // those, and the views of the one owned range that it is
 };
-Outcome overlay(Environment& environment, const MapRequest& request, Args::Numbers owners,
-                Keep keep);
+Outcome overlay(Environment& environment, const MapRequest& request, Owners owners, Keep keep);
 
 // A part of one owned range. The value says whether it was retired rather than unmapped.
 Answer<bool> unmap(Environment& environment, Range pages);
@@ -58,6 +56,15 @@ Outcome release_reserve(Environment& environment, Range pages);
 // True when all of it is vacant: what was in it can no longer be read by anybody.
 bool is_vacant(Environment& environment, Range pages);
 
+// A view over these bytes is about to be made: their owned range is exposed from here on, and
+// guarded if that was asked for. Not over pages that cannot be read, but for those that their file
+// has lost.
+Outcome open_view(Environment& environment, Range bytes);
+// The same where they lie in a reserve of the environment, in any number of owned ranges.
+Outcome open_reserve_view(Environment& environment, Range bytes);
+// True when the bytes lie in one owned range of the environment.
+bool is_one_mapping(Environment& environment, Range bytes);
+
 // Detaches the views over a range, and changes nothing else.
 Outcome detach(Environment& environment, Range pages);
 
@@ -75,8 +82,7 @@ struct RemapRequest {
 };
 // mremap as the caller says it. `from` lies in one owned range; a fixed target is orphaned by named
 // owners.
-Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request,
-                        Args::Numbers owners);
+Answer<uintptr_t> remap(Environment& environment, const RemapRequest& request, Owners owners);
 
 // check() for a call that may split a region (mlock, munlock).
 Outcome check_split(Environment& environment, Range pages);

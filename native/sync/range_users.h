@@ -2,8 +2,9 @@
 // sleeps on a word. Stands before the verbs of space.h; must not touch memory itself.
 #pragma once
 
-#include "addon/environment.h"
-#include "addon/js_result.h"
+#include "base/environment.h"
+#include "base/outcome.h"
+#include "base/range.h"
 #include "space/space.h"
 #include "sync/robust_lock.h"
 #include "sync/waiters.h"

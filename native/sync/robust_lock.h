@@ -9,8 +9,9 @@
 // Everything a peer can write is garbage to us: what is linked how is known privately, too.
 #pragma once
 
-#include "addon/environment.h"
-#include "addon/js_result.h"
+#include "base/environment.h"
+#include "base/outcome.h"
+#include "base/range.h"
 
 namespace memmap::robust_lock {
 

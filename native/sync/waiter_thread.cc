@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "addon/background.h"
+#include "sys/background.h"
 #include "sys/sync.h"
 
 namespace memmap::waiters {
@@ -191,9 +191,7 @@ void notify(WaiterThread& waiter_thread) {
 void post(const Sleeper& sleeper, Ending ending) {
   CompletionQueue& queue = *sleeper.queue;
   if (queue.deliver != nullptr) {
-    // A full queue is as good: a call is on its way.
-    if (napi_call_threadsafe_function(queue.deliver, nullptr, napi_tsfn_nonblocking) !=
-        napi_closing) {
+    if (loop::call(queue.deliver)) {
       queue.completions.push_back({sleeper.id, ending, sleeper.word});
       return;
     }

@@ -8,14 +8,9 @@
 #include <mutex>
 #include <vector>
 
-#include "sync/waiters.h"
+#include "sync/completion_queue.h"
 
 namespace memmap {
-
-struct CompletionQueue {
-  std::vector<waiters::Completion> completions;
-  napi_threadsafe_function deliver = nullptr;
-};
 
 namespace waiters {
 

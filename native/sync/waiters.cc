@@ -14,7 +14,7 @@ namespace {
 
 using Lock = std::unique_lock<std::mutex>;
 
-void forget(napi_env, void* data, void*) {
+void on_gone(void* data) {
   const Lock lock(waiter_table().mutex);
   static_cast<CompletionQueue*>(data)->deliver = nullptr;
 }
@@ -22,31 +22,20 @@ void forget(napi_env, void* data, void*) {
 }  // namespace
 
 CompletionQueue* make(napi_env env, napi_value deliver) {
-  napi_value name = nullptr;
-  if (napi_create_string_utf8(env, "memmap waits", NAPI_AUTO_LENGTH, &name) != napi_ok) {
-    return nullptr;
-  }
   auto* queue = new CompletionQueue();
-  napi_threadsafe_function function = nullptr;
-  if (napi_create_threadsafe_function(env, deliver, nullptr, name, 1, 1, queue, forget, nullptr,
-                                      nullptr, &function) != napi_ok) {
+  const loop::Callback callback = loop::make(env, deliver, {"memmap waits", queue, on_gone});
+  if (callback == nullptr) {
     delete queue;
     return nullptr;
   }
-  napi_unref_threadsafe_function(env, function);
   const Lock lock(waiter_table().mutex);
-  queue->deliver = function;
+  queue->deliver = callback;
   return queue;
 }
 
 void keep_loop(CompletionQueue& queue, napi_env env, bool alive) {
   const Lock lock(waiter_table().mutex);
-  if (queue.deliver == nullptr) return;
-  if (alive) {
-    napi_ref_threadsafe_function(env, queue.deliver);
-  } else {
-    napi_unref_threadsafe_function(env, queue.deliver);
-  }
+  if (queue.deliver != nullptr) loop::keep_loop(queue.deliver, env, alive);
 }
 
 std::vector<Completion> take(CompletionQueue& queue) {
@@ -91,10 +80,10 @@ void invalidate_range(Range pages) {
 
 void clean_up(Environment& environment) {
   for (CompletionQueue* queue : environment.completion_queues) {
-    napi_threadsafe_function function = nullptr;
+    loop::Callback callback = nullptr;
     {
       Lock lock(waiter_table().mutex);
-      function = std::exchange(queue->deliver, nullptr);
+      callback = std::exchange(queue->deliver, nullptr);
       const auto notified = remove_where(
           [&](const Sleeper& sleeper) { return sleeper.queue == queue; }, [](const Sleeper&) {});
       await_relist(lock, notified);
@@ -102,7 +91,7 @@ void clean_up(Environment& environment) {
         if (completion.ending == Ending::kWoken) forward_wakeup(completion.word);
       }
     }
-    if (function != nullptr) napi_release_threadsafe_function(function, napi_tsfn_abort);
+    loop::release(callback);
   }
 }
 

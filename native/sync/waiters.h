@@ -19,30 +19,16 @@
 // sleeps, and be right: as with any futex.
 #pragma once
 
-#include <node_api.h>
-
 #include <vector>
 
-#include "addon/environment.h"
-#include "addon/js_result.h"
+#include "base/environment.h"
+#include "base/outcome.h"
+#include "base/range.h"
+#include "sync/completion_queue.h"
 
 namespace memmap {
 
-struct CompletionQueue;
-
 namespace waiters {
-
-enum class Ending {
-  kWoken,
-  kGone,  // the memory was unmapped, or moved
-  kBad,   // the memory cannot be read
-};
-
-struct Completion {
-  double id;
-  Ending ending;
-  const uint32_t* word;
-};
 
 // A completion queue whose completions call `deliver` on this thread's loop, which they do not keep
 // alive. Null when it cannot be made. Never freed: our threads may hold it.

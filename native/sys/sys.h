@@ -13,23 +13,9 @@
 #include <cstdint>
 
 #include "base/range.h"
+#include "base/result.h"
 
 namespace memmap::sys {
-
-struct [[nodiscard]] Status {
-  int error = 0;
-  const char* syscall = "";
-  [[nodiscard]] bool ok() const { return error == 0; }
-};
-
-template <typename T>
-struct [[nodiscard]] Result {
-  T value{};
-  int error = 0;
-  const char* syscall = "";
-  [[nodiscard]] bool ok() const { return error == 0; }
-  [[nodiscard]] Status status() const { return {error, syscall}; }
-};
 
 // What this kernel can do, asked once per process.
 struct Capabilities {

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "faults/guard_policy.h"
 #include "views/quarantine.h"
 
 namespace memmap::views {
@@ -108,32 +107,6 @@ void finalize(napi_env env, void* /*data*/, void* hint) {
   delete view;
 }
 
-// Over bytes that can be read and are guarded by now.
-napi_value make_view(Environment& own, Range bytes, bool over_reserve, Outcome* outcome) {
-  // Without the lock: a failing creation calls finalize() at once.
-  View* view = new View{bytes, &own};
-  view->over_reserve = over_reserve;
-  napi_value buffer = nullptr;
-  const napi_status made =
-      napi_create_external_buffer(own.env, bytes.size(), bytes.data(), finalize, view, &buffer);
-  if (made != napi_ok) {
-    bool pending = false;
-    napi_is_exception_pending(own.env, &pending);
-    napi_value ignored = nullptr;
-    if (pending) napi_get_and_clear_last_exception(own.env, &ignored);
-    delete view;
-    *outcome = {Refusal::kNoExternal, bytes.begin};
-    return nullptr;
-  }
-  napi_value memory = nullptr;
-  napi_get_typedarray_info(own.env, buffer, nullptr, nullptr, nullptr, &memory, nullptr);
-  napi_create_reference(own.env, memory, 0, &view->buffer);
-  OwnedRanges& owned_ranges = OwnedRanges::process();
-  const auto lock = owned_ranges.lock();
-  link(owned_ranges, view);
-  return buffer;
-}
-
 // Detached, or orphaned where it is not ours to detach any more. It is in no list.
 void part_with(Environment& own, View* view) {
   view->linked = false;
@@ -166,24 +139,29 @@ bool has_escaped(napi_env env, const View* view) {
 
 }  // namespace
 
-napi_value make(Environment& own, Range bytes, Outcome* outcome) {
-  {
-    OwnedRanges& owned_ranges = OwnedRanges::process();
-    const auto lock = owned_ranges.lock();
-    *outcome = guard_policy::open_view(owned_ranges, own, bytes);
-    if (!outcome->ok()) return nullptr;
+napi_value make(Environment& own, Range bytes, Over over, Outcome* outcome) {
+  // Without the lock: a failing creation calls finalize() at once.
+  View* view = new View{bytes, &own};
+  view->over_reserve = over == Over::kReserve;
+  napi_value buffer = nullptr;
+  const napi_status made =
+      napi_create_external_buffer(own.env, bytes.size(), bytes.data(), finalize, view, &buffer);
+  if (made != napi_ok) {
+    bool pending = false;
+    napi_is_exception_pending(own.env, &pending);
+    napi_value ignored = nullptr;
+    if (pending) napi_get_and_clear_last_exception(own.env, &ignored);
+    delete view;
+    *outcome = {Refusal::kNoExternal, bytes.begin};
+    return nullptr;
   }
-  return make_view(own, bytes, false, outcome);
-}
-
-napi_value make_reserve_view(Environment& own, Range bytes, Outcome* outcome) {
-  {
-    OwnedRanges& owned_ranges = OwnedRanges::process();
-    const auto lock = owned_ranges.lock();
-    *outcome = guard_policy::open_reserve_view(owned_ranges, own, bytes);
-    if (!outcome->ok()) return nullptr;
-  }
-  return make_view(own, bytes, true, outcome);
+  napi_value memory = nullptr;
+  napi_get_typedarray_info(own.env, buffer, nullptr, nullptr, nullptr, &memory, nullptr);
+  napi_create_reference(own.env, memory, 0, &view->buffer);
+  OwnedRanges& owned_ranges = OwnedRanges::process();
+  const auto lock = owned_ranges.lock();
+  link(owned_ranges, view);
+  return buffer;
 }
 
 View* new_orphan(Environment& own, Range bytes) {
@@ -273,16 +251,6 @@ void on_readers_gone(OwnedRanges& owned_ranges, Range bytes) {
     if (owned_range.state != State::kAbandoned) return;
     release(owned_ranges, owned_range);
   });
-}
-
-bool has_orphans(Range pages) { return quarantine_lists().orphaned.over(pages); }
-bool shown_by_others(Range pages) {
-  return !quarantine_lists().orphaned.each_over(pages,
-                                                [](const View* view) { return !view->escaped; });
-}
-
-bool readable_by_others(Range pages) {
-  return quarantine_lists().orphaned.over(pages) || quarantine_lists().detached_views.over(pages);
 }
 
 bool escaped(napi_env env, OwnedRanges& owned_ranges, Range pages) {

@@ -13,42 +13,20 @@
 
 #include <napi.h>
 
-#include "addon/environment.h"
-#include "addon/js_result.h"
+#include "base/environment.h"
+#include "base/outcome.h"
 #include "claims/claims.h"
+#include "claims/view.h"
+#include "views/quarantine.h"
 
 namespace memmap {
 
-struct View {
-  Range bytes;
-  Environment* own;           // valid until its environment ends
-  napi_ref buffer = nullptr;  // weak
-  View* next = nullptr;       // in the owned range's list
-  View* previous = nullptr;
-  bool linked = false;
-  bool over_reserve = false;  // over several owned ranges of a reserve: in no owned range's list
-  bool detached = false;
-  bool orphaned = false;
-  bool escaped = false;  // orphaned, and known to be shown by an ArrayBuffer that nobody can detach
-  bool collected = false;
-  bool finalized = false;
-  bool detaching = false;  // some runtimes call the finalizer inside of the call that detaches
-};
-
-// Puts a view at the head of an owned range's list.
-inline void push(View*& list, View* view) {
-  view->previous = nullptr;
-  view->next = list;
-  if (list != nullptr) list->previous = view;
-  list = view;
-}
-
 namespace views {
 
-// An ArrayBuffer over bytes of an owned range of `environment`.
-napi_value make(Environment& own, Range bytes, Outcome* outcome);
-// The same over bytes of a reserve, whatever owned ranges they lie in.
-napi_value make_reserve_view(Environment& own, Range bytes, Outcome* outcome);
+// An ArrayBuffer over bytes that can be read and are guarded by now: see space::open_view(). Over
+// those of one owned range, or of a reserve, whatever owned ranges they lie in.
+enum class Over { kOwnedRange, kReserve };
+napi_value make(Environment& own, Range bytes, Over over, Outcome* outcome);
 
 // The rest needs the lock of OwnedRanges. Under it only these calls of Node-API are made, none of
 // which can run JavaScript or a finalizer: napi_get_reference_value, napi_is_detached_arraybuffer,
@@ -72,40 +50,11 @@ void clean_up(OwnedRanges& owned_ranges, Environment& own);
 void orphan(OwnedRange& owned_range, Range pages);
 // Its Mapping was collected.
 void abandon(OwnedRange& owned_range);
-// True when a view is orphaned over these pages.
-bool has_orphans(Range pages);
 // What waited for a view over these bytes, or has just been cut off from what waits, goes on.
 void on_readers_gone(OwnedRanges& owned_ranges, Range bytes);
-// True when an ArrayBuffer that nobody can detach is known to show some of them: one whose own was
-// collected a moment ago mostly has none.
-bool shown_by_others(Range pages);
-// True when native code may still be reading them, through a view that is orphaned or detached.
-bool readable_by_others(Range pages);
 // True when an ArrayBuffer that nobody can detach any more may show some of these pages: they must
 // stay readable.
 bool escaped(napi_env env, OwnedRanges& owned_ranges, Range pages);
-// Zero pages in the place of `pages`, atomically; the file below them is released.
-sys::Status replace_with_zeros(OwnedRange& owned_range, Range pages);
-// An owned range of zero pages: kept until no reader can be left.
-void retire(OwnedRanges& owned_ranges, OwnedRange& owned_range);
-// Zero pages of ours, in nobody's name.
-void retire_zeros(OwnedRanges& owned_ranges, Range pages);
-// Zero pages where pages have just been unmapped under somebody who may still be reading them.
-// Where another thread was quicker to map something there, it is theirs.
-void leave_zeros(OwnedRanges& owned_ranges, Range hole);
-// An owned range of its own that nobody can be reading: unmapped now.
-void release(OwnedRanges& owned_ranges, OwnedRange& owned_range);
-// The oldest quarantined range, out of quarantine and zero again, where that is crowded and the
-// range is `length` bytes of recyclable memory: what would have to be unmapped is mapped again.
-OwnedRange* recycle(OwnedRanges& owned_ranges, size_t length);
-// Gives retired ranges back to the kernel: those old enough, or all that can go.
-void reap(OwnedRanges& owned_ranges, bool all);
-
-struct Retired {
-  size_t ranges;
-  size_t bytes;
-};
-Retired retired(OwnedRanges& owned_ranges);
 
 }  // namespace views
 }  // namespace memmap

@@ -10,7 +10,6 @@
 
 #include "claims/map_count_budget.h"
 #include "claims/reserves.h"
-#include "views/array_buffer.h"
 
 namespace memmap::views {
 
@@ -31,6 +30,16 @@ constexpr size_t kRecycleFrom = 1024;
 QuarantineLists& quarantine_lists() {
   static QuarantineLists* const state = new QuarantineLists();
   return *state;
+}
+
+bool has_orphans(Range pages) { return quarantine_lists().orphaned.over(pages); }
+bool shown_by_others(Range pages) {
+  return !quarantine_lists().orphaned.each_over(pages,
+                                                [](const View* view) { return !view->escaped; });
+}
+
+bool readable_by_others(Range pages) {
+  return quarantine_lists().orphaned.over(pages) || quarantine_lists().detached_views.over(pages);
 }
 
 void quarantine(OwnedRange& owned_range) {

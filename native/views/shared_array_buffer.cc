@@ -1,7 +1,5 @@
 #include "views/shared_array_buffer.h"
 
-#include "faults/guard_policy.h"
-
 namespace memmap::views {
 
 namespace {
@@ -26,18 +24,14 @@ void finalize(void* /*data*/, void* hint) {
 
 }  // namespace
 
+bool can_share() { return create_call() != nullptr; }
+
 napi_value make_shared(Environment& own, Range bytes, Outcome* outcome) {
   const Create create = create_call();
   OwnedRanges& owned_ranges = OwnedRanges::process();
   View* view = nullptr;
   {
     const auto lock = owned_ranges.lock();
-    if (create == nullptr && owned_ranges.of(&own, bytes) != nullptr) {
-      *outcome = {Refusal::kNoShared, bytes.begin};
-      return nullptr;
-    }
-    *outcome = guard_policy::open_view(owned_ranges, own, bytes);
-    if (!outcome->ok()) return nullptr;
     view = new_orphan(own, bytes);
   }
   napi_value buffer = nullptr;

@@ -6,7 +6,9 @@
 
 namespace memmap::views {
 
-// Over bytes of an owned range of `environment`. kNoShared where this Node has no such call.
+// False where this Node has no such call.
+[[nodiscard]] bool can_share();
+// Over bytes of an owned range that can be read: see space::open_view(). Needs can_share().
 napi_value make_shared(Environment& own, Range bytes, Outcome* outcome);
 
 }  // namespace memmap::views

@@ -7,7 +7,7 @@
 #include <map>
 #include <vector>
 
-#include "views/array_buffer.h"
+#include "claims/view.h"
 
 namespace memmap::views {
 

@@ -93,6 +93,25 @@ napi_value copy_later(Args& args, bool out) {
 napi_value copy_out_async(Args& args) { return copy_later(args, true); }
 napi_value copy_in_async(Args& args) { return copy_later(args, false); }
 
+napi_value make_view(Environment& own, Range bytes, Outcome* outcome) {
+  *outcome = space::open_view(own, bytes);
+  return outcome->ok() ? views::make(own, bytes, views::Over::kOwnedRange, outcome) : nullptr;
+}
+
+napi_value make_reserve_view(Environment& own, Range bytes, Outcome* outcome) {
+  *outcome = space::open_reserve_view(own, bytes);
+  return outcome->ok() ? views::make(own, bytes, views::Over::kReserve, outcome) : nullptr;
+}
+
+napi_value make_shared_view(Environment& own, Range bytes, Outcome* outcome) {
+  if (!views::can_share() && space::is_one_mapping(own, bytes)) {
+    *outcome = {Refusal::kNoShared, bytes.begin};
+    return nullptr;
+  }
+  *outcome = space::open_view(own, bytes);
+  return outcome->ok() ? views::make_shared(own, bytes, outcome) : nullptr;
+}
+
 // view(base, offset, length) -> Buffer; sharedView(...) -> SharedArrayBuffer
 template <napi_value (*make)(Environment& own, Range bytes, Outcome* outcome)>
 napi_value view(Args& args) {
@@ -116,16 +135,16 @@ napi_value file_status(Args& args) {
   const int fd = args.integer(0);
   const Args::Numbers row = args.numbers(1);
   if (!args.ok()) return args.failure();
-  if (row.count < 6) return to_failure(args.env(), {Refusal::kArgument, 1});
+  if (row.size() < 6) return to_failure(args.env(), {Refusal::kArgument, 1});
   const auto found = sys::file_status(fd);
   if (!found.ok()) return to_failure(args.env(), Outcome(found.status()));
   const sys::FileStatus& status = found.value;
-  row.data[0] = static_cast<double>(status.size);
-  row.data[1] = static_cast<double>(status.inode);
-  row.data[2] = static_cast<double>(status.device);
-  row.data[3] = status.regular ? 1 : 0;
-  row.data[4] = status.stable_inode ? 1 : 0;
-  row.data[5] = status.sealed ? 1 : 0;
+  row[0] = static_cast<double>(status.size);
+  row[1] = static_cast<double>(status.inode);
+  row[2] = static_cast<double>(status.device);
+  row[3] = status.regular ? 1 : 0;
+  row[4] = status.stable_inode ? 1 : 0;
+  row[5] = status.sealed ? 1 : 0;
   return nullptr;
 }
 
@@ -176,9 +195,9 @@ void add_data_to(Napi::Object exports, Environment* own) {
   add<copy_out_async>(exports, "copyOutAsync", own);
   add<copy_in>(exports, "copyIn", own);
   add<copy_in_async>(exports, "copyInAsync", own);
-  add<view<views::make>>(exports, "view", own);
-  add<view<views::make_reserve_view>>(exports, "reserveView", own);
-  add<view<views::make_shared>>(exports, "sharedView", own);
+  add<view<make_view>>(exports, "view", own);
+  add<view<make_reserve_view>>(exports, "reserveView", own);
+  add<view<make_shared_view>>(exports, "sharedView", own);
   add<file_status>(exports, "fileStatus", own);
   add<allocate_file_now>(exports, "allocateFile", own);
   add<allocate_file_async>(exports, "allocateFileAsync", own);

@@ -4,7 +4,7 @@
 
 #include <napi.h>
 
-#include "addon/environment.h"
+#include "base/environment.h"
 
 namespace memmap::exports {
 

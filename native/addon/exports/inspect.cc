@@ -187,8 +187,8 @@ napi_value locate(Args& args) {
   const auto address = static_cast<uintptr_t>(args.offset(0));
   const Args::Numbers row = args.numbers(1);
   if (!args.ok()) return args.failure();
-  if (row.count < kColumns) return to_failure(args.env(), {Refusal::kArgument, 1});
-  Located found{&args, address, row.data, nullptr};
+  if (row.size() < kColumns) return to_failure(args.env(), {Refusal::kArgument, 1});
+  Located found{&args, address, row.data(), nullptr};
   const sys::Status asked = sys::survey_at(address, tell_located, &found);
   return asked.ok() ? found.name : to_failure(args.env(), Outcome(asked));
 }
@@ -221,9 +221,9 @@ napi_value page_usage(Args& args) {
   const Args::Numbers ranges = args.numbers(1);
   if (!args.ok()) return args.failure();
   std::vector<sys::Usage> list;
-  for (size_t i = 0; i + 1 < ranges.count; i += 2) {
-    const double begin = ranges.data[i];
-    const double end = ranges.data[i + 1];
+  for (size_t i = 0; i + 1 < ranges.size(); i += 2) {
+    const double begin = ranges[i];
+    const double end = ranges[i + 1];
     constexpr double kMost = 9223372036854775808.0;  // 2^63
     const auto page = static_cast<double>(sys::page_size());
     const bool sound = begin >= 0 && end <= kMost && begin <= end && std::fmod(begin, page) == 0 &&

@@ -169,8 +169,8 @@ napi_value fill_in(Args& args, const sys::Result<sys::SharedStatus>& found,
                            static_cast<double>(status.group),  static_cast<double>(status.access),
                            static_cast<double>(status.mark),   status.changed};
   constexpr size_t kCount = sizeof values / sizeof *values;
-  if (row.count < kCount) return to_failure(args.env(), {Refusal::kArgument, 1});
-  std::copy(values, values + kCount, row.data);
+  if (row.size() < kCount) return to_failure(args.env(), {Refusal::kArgument, 1});
+  std::copy(values, values + kCount, row.data());
   return nullptr;
 }
 

@@ -14,11 +14,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "sys/sys.h"
+#include "sys/signal_safe.h"
 
 namespace memmap {
 
-struct Notifier;  // notifier.h
+struct Notifier;  // notification.h
 
 enum class FaultKind : uint8_t { kNone, kTruncated, kNoSpace, kIoError, kReadOnly };
 

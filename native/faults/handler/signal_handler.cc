@@ -9,8 +9,8 @@
 
 #include "faults/handler/fixup.h"
 #include "faults/handler/guarded_range.h"
+#include "faults/handler/notification.h"
 #include "faults/handler/vma_reserve.h"
-#include "faults/notifier.h"
 #include "sys/signal_safe.h"
 
 namespace memmap::signal_handler {

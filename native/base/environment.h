@@ -1,16 +1,27 @@
 // What belongs to one JavaScript registry: a thread, or one more context in a thread.
 #pragma once
 
-#include <node_api.h>
-
+#include <algorithm>
 #include <cstddef>
+#include <span>
 #include <vector>
+
+// As Node-API declares them: what is below addon/ and views/ only hands them on.
+typedef struct napi_env__* napi_env;      // NOLINT: the same typedef
+typedef struct napi_ref__* napi_ref;      // NOLINT
+typedef struct napi_value__* napi_value;  // NOLINT
 
 namespace memmap {
 
 struct Notifier;
 struct CompletionQueue;
 struct View;
+
+// Owner ids that a call names.
+using Owners = std::span<const double>;
+inline bool names(Owners owners, double id) {
+  return std::find(owners.begin(), owners.end(), id) != owners.end();
+}
 
 struct Environment {
   napi_env env = nullptr;

@@ -1,4 +1,4 @@
-#include "addon/background.h"
+#include "sys/background.h"
 
 #include <pthread.h>
 #include <signal.h>
