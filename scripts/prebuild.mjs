@@ -87,7 +87,6 @@ const includes = () => [
 const isForeign = (flag) => flag.startsWith('<@(');
 
 function flagsOf(target, triple) {
-  const isMusl = triple.endsWith('musl');
   const defines = (target.defines ?? []).map((define) => `-D${define}`);
   // Like gyp: names with ! take flags of Node's away, which are not here anyway.
   const flags = [...(target.cflags ?? []), ...(target.cflags_cc ?? [])].filter(
@@ -100,9 +99,10 @@ function flagsOf(target, triple) {
     '-O2',
     '-fno-sanitize=undefined',
     ...defines,
+    // What binding.gyp calls own_headers.
+    ...['-iquote', 'native'],
     ...own,
     ...flags,
-    ...(isMusl ? [] : []),
   ];
 }
 

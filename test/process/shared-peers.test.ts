@@ -178,7 +178,7 @@ testC('its creator is killed between making and sizing it', () =>
     const peer = talkTo(program, ['create', name]);
     assert.equal(await peer.next(), 'no size');
     await peer.kill();
-    assert.throws(() => SharedMemory.open(name, { timeout: 30 }), { code: 'ERR_MEMMAP_BUSY', hint: /died there/ });
+    assert.throws(() => SharedMemory.open(name, { timeout: 30 }), { code: 'ERR_MEMMAP_BUSY', hint: /exited before it could/ });
     assert.throws(() => SharedMemory.create(name, { size: 5, exclusive: false }), { code: 'ERR_MEMMAP_BUSY' });
     assert.deepEqual(SharedMemory.list().filter((entry) => entry.name === name).map(({ size }) => size), [0]);
     SharedMemory.unlink(name);
