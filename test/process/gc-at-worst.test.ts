@@ -47,10 +47,10 @@ for (const execArgv of flags) {
       new PerformanceObserver((list) => { collections += list.getEntries().length; }).observe({ entryTypes: ['gc'] });
       ${life}
       const kept = [];
-      for (let i = 0; i < ${String(amount(40, 200))}; i++) {
+      for (let i = 0; i < ${String(amount(100, 200))}; i++) {
         kept.push(await life(i));
         // Garbage of all sizes, so that the collector has work.
-        for (let j = 0; j < ${String(amount(100, 500))}; j++) globalThis.garbage = { j, list: new Array(j) };
+        for (let j = 0; j < 500; j++) globalThis.garbage = { j, list: new Array(j) };
       }
       for (const view of kept) if (view) view[0] = 1;
       assert.deepEqual(memmap.registry.verify(), []);
